@@ -1,0 +1,289 @@
+//! Everything that all kinds share in talking to AWS: configuration, one lazy client a service, limits on what is in
+//! flight, and the classification of errors. It honours `AWS_ENDPOINT_URL` and the standard credential chain.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::error::Error;
+use std::future::Future;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ec2::operation::RequestId;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::kind::{Class, Failure, Result};
+
+/// Tries of one request that AWS throttles or answers with a 5xx, the first included.
+const ATTEMPTS: u32 = 8;
+/// The longest pause between two tries.
+const BACKOFF: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Requests in flight to one service; ELB, IAM and Route 53 have small account-wide buckets.
+const IN_FLIGHT: usize = 16;
+const IN_FLIGHT_FEW: usize = 6;
+
+/// The clients of one region, each made when first used.
+pub struct Aws {
+    config: SdkConfig,
+    acm: OnceLock<aws_sdk_acm::Client>,
+    ec2: OnceLock<aws_sdk_ec2::Client>,
+    ecs: OnceLock<aws_sdk_ecs::Client>,
+    elb: OnceLock<aws_sdk_elasticloadbalancingv2::Client>,
+    iam: OnceLock<aws_sdk_iam::Client>,
+    kms: OnceLock<aws_sdk_kms::Client>,
+    logs: OnceLock<aws_sdk_cloudwatchlogs::Client>,
+    rds: OnceLock<aws_sdk_rds::Client>,
+    secrets: OnceLock<aws_sdk_secretsmanager::Client>,
+    ssm: OnceLock<aws_sdk_ssm::Client>,
+    sts: OnceLock<aws_sdk_sts::Client>,
+    tagging: OnceLock<aws_sdk_resourcegroupstagging::Client>,
+    limits: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+macro_rules! clients {
+    ($($name:ident: $krate:ident),* $(,)?) => {
+        $(pub fn $name(&self) -> &$krate::Client {
+            self.$name.get_or_init(|| $krate::Client::new(&self.config))
+        })*
+    };
+}
+
+impl Aws {
+    /// Clients for `region`, with the credentials of the standard chain.
+    pub async fn connect(region: &str) -> Self {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .build();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .region(Region::new(region.to_owned()))
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(BACKOFF))
+            .timeout_config(timeouts)
+            .load()
+            .await;
+        Self::new(config)
+    }
+
+    /// Clients with this configuration.
+    #[must_use]
+    pub fn new(config: SdkConfig) -> Self {
+        Self {
+            config,
+            acm: OnceLock::new(),
+            ec2: OnceLock::new(),
+            ecs: OnceLock::new(),
+            elb: OnceLock::new(),
+            iam: OnceLock::new(),
+            kms: OnceLock::new(),
+            logs: OnceLock::new(),
+            rds: OnceLock::new(),
+            secrets: OnceLock::new(),
+            ssm: OnceLock::new(),
+            sts: OnceLock::new(),
+            tagging: OnceLock::new(),
+            limits: Mutex::default(),
+        }
+    }
+
+    clients! {
+        acm: aws_sdk_acm,
+        ec2: aws_sdk_ec2,
+        ecs: aws_sdk_ecs,
+        elb: aws_sdk_elasticloadbalancingv2,
+        iam: aws_sdk_iam,
+        kms: aws_sdk_kms,
+        logs: aws_sdk_cloudwatchlogs,
+        rds: aws_sdk_rds,
+        secrets: aws_sdk_secretsmanager,
+        ssm: aws_sdk_ssm,
+        sts: aws_sdk_sts,
+        tagging: aws_sdk_resourcegroupstagging,
+    }
+
+    /// Awaits one request within its service's limit, and classifies its failure. `operation` is `service:Operation`.
+    pub async fn call<T, E>(
+        &self,
+        operation: &str,
+        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let limit = self.limit(operation);
+        let _permit = limit.acquire().await;
+        request.await.map_err(|error| failure(operation, &error))
+    }
+
+    fn limit(&self, operation: &str) -> Arc<Semaphore> {
+        let service = operation.split(':').next().unwrap_or_default();
+        let few = matches!(service, "elb" | "iam" | "route53");
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = limits.entry(service.to_owned());
+        limit.or_insert_with(|| Arc::new(Semaphore::new(if few { IN_FLIGHT_FEW } else { IN_FLIGHT }))).clone()
+    }
+}
+
+/// For creates that nothing protects from being executed twice: one try, so that a lost answer is seen, not repeated.
+#[must_use]
+pub fn one_try() -> RetryConfig {
+    RetryConfig::disabled()
+}
+
+fn failure<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let request_id = error.request_id().map(str::to_owned);
+    let SdkError::ServiceError(service) = error else {
+        let unsent = matches!(error, SdkError::ConstructionFailure(_));
+        return Failure {
+            operation: operation.to_owned(),
+            code: if unsent { "InvalidRequest" } else { "NoAnswer" }.to_owned(),
+            message: DisplayErrorContext(error).to_string(),
+            request_id,
+            class: if unsent { Class::Fatal } else { Class::Unanswered },
+        };
+    };
+    let status = service.raw().status().as_u16();
+    let code = service.err().code().map_or_else(|| format!("Http{status}"), str::to_owned);
+    let message = service.err().message().unwrap_or_default().to_owned();
+    let class = if status >= 500 && !THROTTLES.contains(&code.as_str()) {
+        Class::Unanswered
+    } else {
+        classify(&code, &message)
+    };
+    Failure { operation: operation.to_owned(), code, message, request_id, class }
+}
+
+/// Codes by which services say "slow down". The SDK has retried them already, except in [`one_try`] requests.
+const THROTTLES: &[&str] = &[
+    "EC2ThrottledException",
+    "PriorRequestNotComplete",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
+
+/// Codes that say something else must finish first.
+const BUSY: &[&str] = &[
+    "ClusterContainsServicesException",
+    "ClusterContainsTasksException",
+    "ConcurrentModification",
+    "ConcurrentModificationException",
+    "ConcurrentMutationLimitExceeded",
+    "ConcurrentUpdateException",
+    "DeleteConflict",
+    "DependencyTimeoutException",
+    "DependencyViolation",
+    "IncorrectState",
+    "InvalidDBInstanceState",
+    "InvalidDBParameterGroupState",
+    "InvalidDBSubnetGroupStateFault",
+    "InvalidGroup.InUse",
+    "InvalidIPAddress.InUse",
+    "OperationAbortedException",
+    "OperationNotPermittedException.Busy",
+    "ResourceInUse",
+    "ResourceInUseException",
+    "TooManyUpdates",
+    "UpdateInProgressException",
+];
+
+/// Messages under general codes that mean a new role, policy, target group or certificate is not visible everywhere yet.
+const BUSY_MESSAGES: &[&str] = &[
+    "unable to assume",
+    "service linked role",
+    "does not have an associated load balancer",
+    "while deployments are active",
+    "still draining",
+    "proper permissions",
+    "mapped public address",
+    "scheduled for deletion",
+    "invalid principal",
+    "already scheduled for deletion",
+];
+
+fn classify(code: &str, message: &str) -> Class {
+    let missing = code.ends_with("NotFound")
+        || code.ends_with("NotFoundFault")
+        || code.ends_with("NotFoundException")
+        || code == "NoSuchEntity"
+        || code == "ServiceNotActiveException"
+        || code == "Gateway.NotAttached";
+    let message = message.to_lowercase();
+    if missing {
+        Class::NotFound
+    } else if BUSY.contains(&code)
+        || THROTTLES.contains(&code)
+        || BUSY_MESSAGES.iter().any(|part| message.contains(part))
+    {
+        Class::Busy
+    } else {
+        Class::Fatal
+    }
+}
+
+type Slot = Arc<OnceCell<Arc<dyn Any + Send + Sync>>>;
+
+/// Reads that several kinds share, made once a plan.
+#[derive(Default)]
+pub struct Memo(Mutex<HashMap<&'static str, Slot>>);
+
+impl std::fmt::Debug for Memo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memo")
+    }
+}
+
+impl Memo {
+    /// The result of the read named `key`, made by whoever asks first. A key stands for one type.
+    pub async fn get<T, F>(&self, key: &'static str, read: impl FnOnce() -> F) -> Result<Arc<T>>
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<T>> + Send,
+    {
+        let slot = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+        let value = slot
+            .get_or_try_init(|| async { Ok::<_, Failure>(Arc::new(read().await?) as Arc<dyn Any + Send + Sync>) })
+            .await?;
+        Arc::clone(value).downcast().map_err(|_| Failure::new(key, "Defect", "two reads of different types share a key"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_classified() {
+        for (code, message, class) in [
+            ("InvalidVpcID.NotFound", "", Class::NotFound),
+            ("DBSubnetGroupNotFoundFault", "", Class::NotFound),
+            ("NoSuchEntity", "", Class::NotFound),
+            ("DependencyViolation", "", Class::Busy),
+            ("InvalidParameterException", "ECS was unable to assume the role", Class::Busy),
+            ("InvalidParameterException", "The cpu is invalid", Class::Fatal),
+            ("AccessDenied", "", Class::Fatal),
+            ("LimitExceeded", "too many roles", Class::Fatal),
+        ] {
+            assert_eq!(classify(code, message), class, "{code} {message}");
+        }
+    }
+}

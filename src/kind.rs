@@ -1,0 +1,383 @@
+//! What a kind of resource is: the trait [`Kind`], written once per kind, and [`Driver`], the same with its type erased.
+//!
+//! The pure half (names of fields, normal form, limits) is [`Info`]; planning sees nothing else of a kind. The other half
+//! talks to AWS and is reached through [`Driver`], which tests replace by a driver in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::address::{Address, Identity};
+use crate::aws::Aws;
+use crate::value::{self, Fields, Outputs, Unresolved};
+
+/// How AWS names a resource within its kind: an id, an ARN or a name.
+pub type Id = String;
+
+/// A resource that exists and carries our tags.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Live<T> {
+    pub identity: Identity,
+    pub id: Id,
+    pub spec: T,
+    pub outputs: Outputs,
+    /// Left behind by a create-first replacement, to be deleted.
+    pub deposed: bool,
+    pub health: Health,
+    /// What a reader should know, such as an entry of others within our resource, or a change that waits for its window.
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    Ok,
+    /// On its way to a state in which it can be used.
+    Pending,
+    /// Broken for good, and why.
+    Failed(String),
+    /// Gone or going, and only still visible.
+    Tombstone,
+    /// Scheduled for deletion under our name, and restored rather than created again.
+    Restorable,
+}
+
+impl<T> Live<T> {
+    /// A healthy resource whose tags have been read.
+    pub fn new(tagged: crate::tags::Tagged, id: impl Into<Id>, spec: T) -> Self {
+        Self {
+            identity: tagged.identity,
+            id: id.into(),
+            spec,
+            outputs: Outputs::new(),
+            deposed: tagged.deposed,
+            health: Health::Ok,
+            notes: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn output(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.outputs.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+/// What one look at a resource in motion says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Ready(Outputs),
+    Waiting { on: String },
+    Gone,
+    Failed { why: String },
+}
+
+impl Progress {
+    pub fn ready<const N: usize>(outputs: [(&str, String); N]) -> Self {
+        Self::Ready(outputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    pub fn waiting(on: impl Into<String>) -> Self {
+        Self::Waiting { on: on.into() }
+    }
+}
+
+/// A call to AWS that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation}: {code}: {message}{}", request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default())]
+pub struct Failure {
+    /// Service and operation, as in `ec2:CreateVpc`.
+    pub operation: String,
+    pub code: String,
+    pub message: String,
+    pub request_id: Option<String>,
+    pub class: Class,
+}
+
+/// What to do about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The thing is not there. Deleting it has succeeded.
+    NotFound,
+    /// Something else has to finish first (a dependency, another change, a new role): try again until the deadline.
+    Busy,
+    /// No answer came, so that the call may have been executed: look before trying again.
+    Unanswered,
+    /// Nothing that waiting would mend.
+    Fatal,
+}
+
+impl Failure {
+    /// A failure of our own, found before or between calls.
+    pub fn new(operation: &str, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            operation: operation.to_owned(),
+            code: code.to_owned(),
+            message: message.into(),
+            request_id: None,
+            class: Class::Fatal,
+        }
+    }
+
+    #[must_use]
+    pub fn class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+}
+
+impl From<Unresolved> for Failure {
+    fn from(error: Unresolved) -> Self {
+        Self::new("resolve", "UnresolvedReference", error.to_string())
+    }
+}
+
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// Whose resources are read, and where.
+#[derive(Debug)]
+pub struct Scope {
+    pub project: String,
+    pub environment: String,
+    pub account: String,
+    pub region: String,
+    pub partition: String,
+    /// The addresses in the file: what an index may not know yet is looked up once by its deterministic name.
+    pub wanted: BTreeSet<Address>,
+    pub memo: crate::aws::Memo,
+}
+
+impl Scope {
+    /// The identity of `address` here.
+    #[must_use]
+    pub fn identity(&self, address: &Address) -> Identity {
+        Identity { project: self.project.clone(), environment: self.environment.clone(), address: address.clone() }
+    }
+
+    /// The identity that tags hold, where it is of this environment and of the kind `kind`.
+    #[must_use]
+    pub fn ours(&self, kind: &str, tags: &crate::tags::Tags) -> Option<crate::tags::Tagged> {
+        crate::tags::decode(tags).filter(|tagged| {
+            let identity = &tagged.identity;
+            identity.project == self.project && identity.environment == self.environment && identity.address.kind == kind
+        })
+    }
+
+    /// The identities in the file of the kind `kind`.
+    pub fn wanted(&self, kind: &str) -> impl Iterator<Item = Identity> {
+        self.wanted.iter().filter(move |address| address.kind == kind).map(|address| self.identity(address))
+    }
+
+    /// How generated names start, separator included.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        format!("{}-{}-", self.project, self.environment)
+    }
+}
+
+/// What a create needs beside the specification.
+#[derive(Clone, Debug)]
+pub struct Making {
+    pub identity: Identity,
+    pub account: String,
+    pub region: String,
+    pub partition: String,
+    /// The same for each try within one run, another in the next run: at most 32 letters and digits.
+    pub token: String,
+}
+
+/// A problem of a specification, found without AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The field, as in `name` or `ingress.0.port`.
+    pub path: String,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+impl Problem {
+    pub fn new(path: &str, message: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), message: message.into(), help: None }
+    }
+
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// One kind of resource. Its fields are those of the implementing struct.
+pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Send + Sync + 'static {
+    const NAME: &'static str;
+    /// Fields that AWS cannot change in place.
+    const REPLACED_BY: &'static [&'static str] = &[];
+    /// Whether a replacement is made before the old one goes, which needs a name that can differ.
+    const CREATE_FIRST: bool = false;
+    /// Fields whose change restarts what runs.
+    const RESTARTED_BY: &'static [&'static str] = &[];
+    /// Fields filled after create and emptied before delete, through which references may form a cycle.
+    const LATE: &'static [&'static str] = &[];
+    /// Fields that, absent from the file, may have any value. All others are then AWS's default, which is written.
+    const OPEN: &'static [&'static str] = &[];
+    /// What others may refer to.
+    const OUTPUTS: &'static [&'static str];
+    /// Kinds that AWS orders before this one though no field says so. Deletes go the other way round.
+    const AFTER: &'static [&'static str] = &[];
+    const HOLDS_DATA: bool = false;
+    const DEADLINE: Duration = Duration::from_secs(600);
+    /// Minutes that a create usually takes, and a delete.
+    const MINUTES: (u16, u16) = (0, 0);
+
+    /// The normal form, in which live and desired are compared: sets sorted, policies canonical.
+    fn normalize(&mut self) {}
+    /// Takes over from the live resource what releases and autoscaling own at run time, so that no plan changes it.
+    fn take_over(&mut self, _live: &Self) {}
+    /// What `create` leaves behind, where that is less than the whole. `update` is called for the rest.
+    #[must_use]
+    fn shell(&self) -> Self {
+        self.clone()
+    }
+    /// Limits that AWS states and that need no AWS to check.
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// All of ours, in as few calls as AWS allows.
+    fn list(aws: &Aws, scope: &Scope) -> impl Future<Output = Result<Vec<Live<Self>>>> + Send;
+    /// The tagged shell, in one request.
+    fn create(&self, aws: &Aws, making: &Making) -> impl Future<Output = Result<Id>> + Send;
+    /// Brings the live resource to this specification, also right after its creation.
+    fn update(&self, aws: &Aws, live: &Live<Self>) -> impl Future<Output = Result<()>> + Send;
+    /// Deletes. What is not found is deleted.
+    fn delete(aws: &Aws, live: &Live<Self>) -> impl Future<Output = Result<()>> + Send;
+    /// Looks once; the executor owns loops.
+    fn poll(aws: &Aws, id: &Id) -> impl Future<Output = Result<Progress>> + Send;
+}
+
+/// What planning knows of a kind.
+#[derive(Clone, Copy)]
+pub struct Info {
+    pub name: &'static str,
+    pub replaced_by: &'static [&'static str],
+    pub create_first: bool,
+    pub restarted_by: &'static [&'static str],
+    pub late: &'static [&'static str],
+    pub open: &'static [&'static str],
+    pub outputs: &'static [&'static str],
+    pub after: &'static [&'static str],
+    pub holds_data: bool,
+    pub deadline: Duration,
+    pub minutes: (u16, u16),
+    pub normalize: fn(&Fields) -> Result<Fields, serde_json::Error>,
+    pub take_over: fn(&Fields, &Fields) -> Result<Fields, serde_json::Error>,
+    pub shell: fn(&Fields) -> Result<Fields, serde_json::Error>,
+    pub check: fn(&Fields) -> Result<Vec<Problem>, serde_json::Error>,
+    pub schema: fn() -> schemars::Schema,
+    pub driver: fn(Arc<Aws>) -> Box<dyn Driver>,
+}
+
+impl Info {
+    #[must_use]
+    pub const fn of<K: Kind>() -> Self {
+        Self {
+            name: K::NAME,
+            replaced_by: K::REPLACED_BY,
+            create_first: K::CREATE_FIRST,
+            restarted_by: K::RESTARTED_BY,
+            late: K::LATE,
+            open: K::OPEN,
+            outputs: K::OUTPUTS,
+            after: K::AFTER,
+            holds_data: K::HOLDS_DATA,
+            deadline: K::DEADLINE,
+            minutes: K::MINUTES,
+            normalize: |fields| edit::<K>(fields, Kind::normalize),
+            take_over: |desired, live| {
+                let live: K = value::from_fields(live)?;
+                edit::<K>(desired, |spec| {
+                    spec.take_over(&live);
+                    spec.normalize();
+                })
+            },
+            shell: |fields| edit::<K>(fields, |spec| *spec = spec.shell()),
+            check: |fields| Ok(value::from_fields::<K>(fields)?.check()),
+            schema: || schemars::schema_for!(K),
+            driver: |aws| Box::new(OnAws::<K> { aws, kind: PhantomData }),
+        }
+    }
+}
+
+fn edit<K: Kind>(fields: &Fields, change: impl FnOnce(&mut K)) -> Result<Fields, serde_json::Error> {
+    let mut spec: K = value::from_fields(fields)?;
+    change(&mut spec);
+    value::to_fields(&spec)
+}
+
+/// The drivers by the kind's name.
+pub type Drivers = BTreeMap<&'static str, Box<dyn Driver>>;
+
+/// [`Kind`] with its type erased.
+#[async_trait]
+pub trait Driver: Send + Sync {
+    async fn list(&self, scope: &Scope) -> Result<Vec<Live<Fields>>>;
+    async fn create(&self, fields: &Fields, making: &Making) -> Result<Id>;
+    async fn update(&self, fields: &Fields, live: &Live<Fields>) -> Result<()>;
+    async fn delete(&self, live: &Live<Fields>) -> Result<()>;
+    async fn poll(&self, id: &Id) -> Result<Progress>;
+}
+
+struct OnAws<K> {
+    aws: Arc<Aws>,
+    kind: PhantomData<fn() -> K>,
+}
+
+fn typed<K: Kind>(fields: &Fields) -> Result<K> {
+    value::from_fields(fields).map_err(|error| Failure::new(K::NAME, "InvalidSpecification", error.to_string()))
+}
+
+fn typed_live<K: Kind>(live: &Live<Fields>) -> Result<Live<K>> {
+    let Live { identity, id, spec, outputs, deposed, health, notes } = live.clone();
+    Ok(Live { identity, id, spec: typed(&spec)?, outputs, deposed, health, notes })
+}
+
+#[async_trait]
+impl<K: Kind> Driver for OnAws<K> {
+    async fn list(&self, scope: &Scope) -> Result<Vec<Live<Fields>>> {
+        let erase = |live: Live<K>| {
+            let Live { identity, id, mut spec, outputs, deposed, health, notes } = live;
+            spec.normalize();
+            let spec = value::to_fields(&spec)
+                .map_err(|error| Failure::new(K::NAME, "InvalidSpecification", error.to_string()))?;
+            Ok(Live { identity, id, spec, outputs, deposed, health, notes })
+        };
+        K::list(&self.aws, scope).await?.into_iter().map(erase).collect()
+    }
+
+    async fn create(&self, fields: &Fields, making: &Making) -> Result<Id> {
+        typed::<K>(fields)?.create(&self.aws, making).await
+    }
+
+    async fn update(&self, fields: &Fields, live: &Live<Fields>) -> Result<()> {
+        typed::<K>(fields)?.update(&self.aws, &typed_live(live)?).await
+    }
+
+    async fn delete(&self, live: &Live<Fields>) -> Result<()> {
+        match K::delete(&self.aws, &typed_live(live)?).await {
+            Err(failure) if failure.class == Class::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn poll(&self, id: &Id) -> Result<Progress> {
+        match K::poll(&self.aws, id).await {
+            Err(failure) if failure.class == Class::NotFound => Ok(Progress::Gone),
+            other => other,
+        }
+    }
+}

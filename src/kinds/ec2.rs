@@ -1,0 +1,48 @@
+//! What the kinds of EC2 share: tags at creation, tag filters, changes of tags.
+
+use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
+
+use crate::address::{ENVIRONMENT, Identity, PROJECT};
+use crate::aws::Aws;
+use crate::kind::{Result, Scope};
+use crate::tags::{self, Tags};
+
+/// The tags of a create request.
+pub fn specification(kind: ResourceType, identity: &Identity, user: &Tags) -> TagSpecification {
+    let tags = tags::encode_named(identity, user);
+    TagSpecification::builder().resource_type(kind).set_tags(Some(sdk_tags(&tags))).build()
+}
+
+pub fn sdk_tags(tags: &Tags) -> Vec<Tag> {
+    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+/// The filters that leave only this environment's resources.
+pub fn ours(scope: &Scope) -> Vec<Filter> {
+    vec![filter(&format!("tag:{PROJECT}"), [&scope.project]), filter(&format!("tag:{ENVIRONMENT}"), [&scope.environment])]
+}
+
+pub fn filter<S: Into<String>>(name: &str, values: impl IntoIterator<Item = S>) -> Filter {
+    Filter::builder().name(name).set_values(Some(values.into_iter().map(Into::into).collect())).build()
+}
+
+/// The tags of an answer.
+pub fn read_tags(tags: &[Tag]) -> Tags {
+    let pair = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
+    tags.iter().filter_map(pair).collect()
+}
+
+/// Brings the user's tags of a resource from `old` to `new`.
+pub async fn retag(aws: &Aws, id: &str, identity: &Identity, old: &Tags, new: &Tags) -> Result<()> {
+    let (set, gone) = tags::change(identity, old, new);
+    if !set.is_empty() {
+        let request = aws.ec2().create_tags().resources(id).set_tags(Some(sdk_tags(&set)));
+        aws.call("ec2:CreateTags", request.send()).await?;
+    }
+    if !gone.is_empty() {
+        let gone = gone.iter().map(|key| Tag::builder().key(key).build()).collect();
+        let request = aws.ec2().delete_tags().resources(id).set_tags(Some(gone));
+        aws.call("ec2:DeleteTags", request.send()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! `infra`: plans and applies AWS environments, with live AWS as the only state.
+//!
+//! Data flows one way through the modules below, in this order:
+//!
+//! ```text
+//! environments/NAME.yaml ─parse, check─▶ Environment ─expand─▶ Desired graph ┐
+//!                                                                           ├─diff─▶ Plan ─check─▶ apply ─▶ Report
+//! AWS ────────── one batched read of every kind, all at once ──▶ Snapshot ──┘
+//! ```
+
+pub mod address;
+pub mod aws;
+pub mod kind;
+pub mod kinds;
+pub mod tags;
+pub mod value;

@@ -1,0 +1,4 @@
+//! Tests against the emulator: each kind over its driver, and the real binary.
+
+mod support;
+mod vpc;

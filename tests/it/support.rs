@@ -1,0 +1,145 @@
+//! An emulator of its own for each test, and drivers that talk to it.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Arc;
+
+use aws_config::{BehaviorVersion, Region};
+use infra::address::Address;
+use infra::aws::Aws;
+use infra::kind::{Id, Kind, Live, Making, Progress, Scope};
+use infra::value::{self, Fields, Outputs};
+
+pub const REGION: &str = "us-east-1";
+
+/// A running emulator. It ends with this process.
+pub struct Emulator {
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Emulator {
+    pub fn start() -> Self {
+        let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/localstack/up"))
+            .env("INFRA_EMULATOR_PARENT", std::process::id().to_string())
+            .output()
+            .expect("localstack/up runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("export lines are text");
+        let pair = |line: &str| {
+            let (key, value) = line.strip_prefix("export ")?.split_once('=')?;
+            Some((key.to_owned(), value.trim_matches(['"', '\'']).to_owned()))
+        };
+        Self { variables: text.lines().filter_map(pair).collect() }
+    }
+
+    pub async fn aws(&self) -> Arc<Aws> {
+        let credentials = aws_credential_types::Credentials::for_tests();
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .region(Region::new(REGION))
+            .endpoint_url(&self.variables["AWS_ENDPOINT_URL"])
+            .credentials_provider(credentials)
+            .load()
+            .await;
+        Arc::new(Aws::new(config))
+    }
+}
+
+pub fn scope(wanted: &[&str]) -> Scope {
+    Scope {
+        project: "acme".into(),
+        environment: "test".into(),
+        account: "123456789012".into(),
+        region: REGION.into(),
+        partition: "aws".into(),
+        wanted: wanted.iter().map(|address| address.parse().expect("an address")).collect(),
+        memo: infra::aws::Memo::default(),
+    }
+}
+
+/// Takes one kind through its life as the executor does.
+pub struct Bench {
+    pub emulator: Emulator,
+    pub aws: Arc<Aws>,
+}
+
+impl Bench {
+    pub async fn start() -> Self {
+        let emulator = Emulator::start();
+        let aws = emulator.aws().await;
+        Self { emulator, aws }
+    }
+
+    /// Creates the shell, waits, updates to the whole, and returns what `list` then says, which must equal `spec`.
+    pub async fn create<K: Kind>(&self, name: &str, spec: &K) -> Live<K> {
+        let address = Address::new(K::NAME, name);
+        let making = Making {
+            identity: scope(&[]).identity(&address),
+            account: "123456789012".into(),
+            region: REGION.into(),
+            partition: "aws".into(),
+            token: format!("run1{name}"),
+        };
+        let id = spec.create(&self.aws, &making).await.expect("create");
+        let outputs = self.settle::<K>(&id).await.expect("ready after create");
+        let tagged = infra::tags::decode(&infra::tags::encode(&making.identity, &Default::default())).expect("tags");
+        let mut shell = Live::new(tagged, id.clone(), spec.shell());
+        shell.outputs = outputs.clone();
+        spec.update(&self.aws, &shell).await.expect("fill the shell");
+        for output in K::OUTPUTS {
+            assert!(outputs.contains_key(*output), "poll gives the output {output}: {outputs:?}");
+        }
+        let live = self.expect(name, spec).await;
+        assert_eq!(live.outputs, outputs, "list and poll agree on outputs");
+        assert_eq!(live.id, id);
+        live
+    }
+
+    /// Updates to `spec` and checks that a list then says so.
+    pub async fn update<K: Kind>(&self, live: &Live<K>, spec: &K) -> Live<K> {
+        spec.update(&self.aws, live).await.expect("update");
+        self.settle::<K>(&live.id).await.expect("ready after update");
+        self.expect(&live.identity.address.name, spec).await
+    }
+
+    pub async fn delete<K: Kind>(&self, live: &Live<K>) {
+        K::delete(&self.aws, live).await.expect("delete");
+        assert_eq!(self.settle::<K>(&live.id).await, None, "gone after delete");
+        assert!(self.list::<K>().await.is_empty(), "nothing listed after delete");
+    }
+
+    pub async fn list<K: Kind>(&self) -> Vec<Live<K>> {
+        K::list(&self.aws, &scope(&[])).await.expect("list")
+    }
+
+    async fn expect<K: Kind>(&self, name: &str, spec: &K) -> Live<K> {
+        let live = self.list::<K>().await;
+        let found: Vec<_> = live.into_iter().filter(|live| live.identity.address.name == name).collect();
+        let [live] = &found[..] else { panic!("one live {name}, not {}", found.len()) };
+        assert_eq!(fields(&live.spec), fields(spec), "what was written is what is read");
+        live.clone()
+    }
+
+    async fn settle<K: Kind>(&self, id: &Id) -> Option<Outputs> {
+        for _ in 0..200 {
+            match K::poll(&self.aws, id).await {
+                Ok(Progress::Ready(outputs)) => return Some(outputs),
+                Ok(Progress::Gone) => return None,
+                Err(failure) if failure.class == infra::kind::Class::NotFound => return None,
+                Ok(Progress::Waiting { .. }) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("{} {id} does not settle", K::NAME)
+    }
+}
+
+/// The comparable fields of a specification: normal form, without what is open and absent here.
+pub fn fields<K: Kind>(spec: &K) -> Fields {
+    let mut spec = spec.clone();
+    spec.normalize();
+    let mut fields = value::to_fields(&spec).expect("fields");
+    fields.retain(|name, _| !K::OPEN.contains(&name.as_str()));
+    fields
+}
