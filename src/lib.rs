@@ -9,8 +9,16 @@
 //! ```
 
 pub mod address;
-pub mod aws;
-pub mod kind;
-pub mod kinds;
 pub mod tags;
 pub mod value;
+
+pub mod desired;
+pub mod diff;
+pub mod plan;
+
+pub mod apply;
+pub mod aws;
+pub mod live;
+pub mod lock;
+pub mod kind;
+pub mod kinds;
