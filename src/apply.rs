@@ -53,6 +53,8 @@ pub enum Signal {
 pub enum Event {
     Started { address: Address, doing: &'static str },
     Waiting { address: Address, on: String },
+    /// Said now and then of what takes long: what each step has been waiting on.
+    Still { running: Vec<(Address, Duration)> },
     Finished { address: Address, doing: &'static str, took: Duration },
     Failed { address: Address, doing: &'static str, failure: Failure },
     Skipped { address: Address, because: Address },
@@ -92,13 +94,16 @@ pub fn doing(verb: &Verb) -> &'static str {
     }
 }
 
+/// How often a quiet apply says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
 struct Executor<'a> {
     plan: &'a Plan,
     context: Arc<Context>,
     ready: VecDeque<NodeIndex>,
     /// How many steps each step still waits for.
     open: BTreeMap<NodeIndex, usize>,
-    running: BTreeMap<tokio::task::Id, NodeIndex>,
+    running: BTreeMap<tokio::task::Id, (NodeIndex, Instant)>,
     created: BTreeMap<Address, Created>,
     report: Report,
 }
@@ -114,6 +119,8 @@ pub async fn apply(
     let (sender, mut events) = mpsc::unbounded_channel();
     let mut executor = Executor::new(plan, context);
     let mut tasks = JoinSet::new();
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    heartbeat.reset();
     loop {
         while *signal.borrow() == Signal::Run && tasks.len() < parallel {
             let Some(node) = executor.ready.pop_front() else { break };
@@ -121,7 +128,7 @@ pub async fn apply(
             let step = &plan.steps[node];
             on(Event::Started { address: step.address.clone(), doing: doing(&step.verb) });
             let task = tasks.spawn(run.execute());
-            executor.running.insert(task.id(), node);
+            executor.running.insert(task.id(), (node, Instant::now()));
         }
         if tasks.is_empty() {
             break;
@@ -129,6 +136,7 @@ pub async fn apply(
         tokio::select! {
             Some(event) = events.recv() => on(event),
             Some(result) = tasks.join_next_with_id() => executor.finish(result, &mut on),
+            _ = heartbeat.tick() => on(executor.still()),
             Ok(()) = signal.changed() => if *signal.borrow() == Signal::Abort { tasks.abort_all() },
         }
     }
@@ -166,7 +174,7 @@ impl<'a> Executor<'a> {
             Ok((id, ended)) => (id, ended),
             Err(error) => (error.id(), step::Ended::lost(&error)),
         };
-        let Some(node) = self.running.remove(&id) else { return };
+        let Some((node, _)) = self.running.remove(&id) else { return };
         let step = &self.plan.steps[node];
         let (address, doing) = (step.address.clone(), doing(&step.verb));
         match ended.result {
@@ -193,6 +201,12 @@ impl<'a> Executor<'a> {
                 self.skip(node, &address, on);
             }
         }
+    }
+
+    fn still(&self) -> Event {
+        let running = self.running.values();
+        let running = running.map(|(node, since)| (self.plan.steps[*node].address.clone(), since.elapsed()));
+        Event::Still { running: running.collect() }
     }
 
     /// Leaves out everything that waits for a failed step.

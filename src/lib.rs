@@ -15,6 +15,7 @@ pub mod value;
 pub mod desired;
 pub mod diff;
 pub mod plan;
+pub mod report;
 
 pub mod apply;
 pub mod aws;

@@ -214,19 +214,18 @@ impl<'a> Lock<'a> {
 }
 
 async fn read(aws: &Aws, path: &str) -> Result<Vec<Newest>> {
-    let pages = aws.ssm().get_parameters_by_path().path(path).into_paginator().items().send();
-    let parameters = aws.call("ssm:GetParametersByPath", pages.collect::<Result<Vec<_>, _>>()).await?;
+    let pages = aws.ssm().get_parameters_by_path().path(path).into_paginator().send();
+    let pages = aws.call("ssm:GetParametersByPath", pages.collect::<Result<Vec<_>, _>>()).await?;
+    let parameters = pages.iter().flat_map(|page| page.parameters());
     let parse = |parameter: &aws_sdk_ssm::types::Parameter| {
         let number = parameter.name()?.rsplit('/').next()?.parse().ok()?;
         // A value that cannot be read is held by a newer release of this program, say: never take it for free.
         let unreadable = || Content::Held(Holder { who: "unknown".to_owned(), ..Holder::this("unknown") });
         let content = serde_json::from_str(parameter.value()?).unwrap_or_else(|_| unreadable());
-        let renewed = parameter.last_modified_date()?.as_secs_f64();
-        #[allow(clippy::cast_possible_truncation, reason = "seconds since 1970 fit, and fractions do not matter")]
-        let renewed = Timestamp::from_second(renewed as i64).ok()?;
+        let renewed = Timestamp::from_second(parameter.last_modified_date()?.secs()).ok()?;
         Some(Newest { number, content, renewed })
     };
-    let mut all: Vec<Newest> = parameters.iter().filter_map(parse).collect();
+    let mut all: Vec<Newest> = parameters.filter_map(parse).collect();
     all.sort_by_key(|newest| newest.number);
     Ok(all)
 }

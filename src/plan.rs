@@ -82,6 +82,17 @@ pub struct Step {
     pub verb: Verb,
 }
 
+impl Step {
+    fn minutes(&self) -> u16 {
+        let Some(info) = kinds::find(&self.address.kind) else { return 0 };
+        match self.verb {
+            Verb::Create(_) | Verb::Wait(_) => info.minutes.0,
+            Verb::Delete(_) => info.minutes.1,
+            _ => 0,
+        }
+    }
+}
+
 /// An address that cannot be planned, and what to do about it. What depends on it waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Blocked {
@@ -125,6 +136,18 @@ impl Plan {
     #[must_use]
     pub fn count(&self, action: Action) -> usize {
         self.resources.iter().filter(|planned| planned.action == action).count()
+    }
+
+    /// How long AWS usually takes for the slowest chain of steps that wait for each other.
+    #[must_use]
+    pub fn minutes(&self) -> usize {
+        let mut ends: BTreeMap<NodeIndex, usize> = BTreeMap::new();
+        for node in petgraph::algo::toposort(&self.steps, None).unwrap_or_default() {
+            let waits = self.steps.neighbors_directed(node, Direction::Incoming).filter_map(|before| ends.get(&before));
+            let starts = waits.max().copied().unwrap_or_default();
+            ends.insert(node, starts + usize::from(self.steps[node].minutes()));
+        }
+        ends.into_values().max().unwrap_or_default()
     }
 
     /// The addresses whose data this plan would destroy.

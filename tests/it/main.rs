@@ -1,4 +1,6 @@
 //! Tests against the emulator: each kind over its driver, and the real binary.
 
+mod executor;
+mod memory;
 mod support;
 mod vpc;
