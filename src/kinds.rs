@@ -14,11 +14,24 @@ macro_rules! kinds {
 }
 
 kinds! {
+    db_instance::DbInstance,
+    db_parameter_group::DbParameterGroup,
+    db_subnet_group::DbSubnetGroup,
+    ecs_cluster::EcsCluster,
+    ecs_service::EcsService,
     subnet::Subnet,
+    task_definition::TaskDefinition,
     vpc::Vpc,
 }
 
+mod adopt;
 mod ec2;
+mod ecs;
+mod ecs_rollout;
+mod rds;
+mod rds_instance;
+mod tagging;
+pub mod task_container;
 
 /// The kind with this name.
 #[must_use]
