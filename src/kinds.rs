@@ -14,6 +14,11 @@ macro_rules! kinds {
 }
 
 kinds! {
+    elastic_ip::ElasticIp,
+    internet_gateway::InternetGateway,
+    nat_gateway::NatGateway,
+    route_table::RouteTable,
+    security_group::SecurityGroup,
     subnet::Subnet,
     vpc::Vpc,
 }
