@@ -106,8 +106,10 @@ impl Kind for RouteTable {
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let Some(table) = look(aws, &live.id).await? else { return Ok(()) };
         if table.associations().iter().any(|held| held.main() == Some(true)) {
-            let message = format!("{} is the main route table of its VPC, and AWS deletes it only with the VPC", live.id);
-            let failure = Failure::new("ec2:DeleteRouteTable", "MainRouteTable", message + "; make another table the main one");
+            let message =
+                format!("{} is the main route table of its VPC, and AWS deletes it only with the VPC", live.id);
+            let failure =
+                Failure::new("ec2:DeleteRouteTable", "MainRouteTable", message + "; make another table the main one");
             return Err(failure);
         }
         let held = associations(&table).filter_map(|held| held.route_table_association_id());
@@ -120,10 +122,7 @@ impl Kind for RouteTable {
     }
 }
 
-async fn describe(
-    aws: &Aws,
-    filters: Vec<aws_sdk_ec2::types::Filter>,
-) -> Result<Vec<aws_sdk_ec2::types::RouteTable>> {
+async fn describe(aws: &Aws, filters: Vec<aws_sdk_ec2::types::Filter>) -> Result<Vec<aws_sdk_ec2::types::RouteTable>> {
     let pages = aws.ec2().describe_route_tables().set_filters(Some(filters)).into_paginator().items().send();
     aws.call("ec2:DescribeRouteTables", pages.collect::<Result<Vec<_>, _>>()).await
 }
@@ -150,7 +149,9 @@ fn read_routes(table: &aws_sdk_ec2::types::RouteTable) -> (Vec<Route>, Vec<Strin
         match route::read(read) {
             route::Found::Automatic => continue,
             route::Found::Unknown(destination) => {
-                notes.push(format!("the route to {destination} has a target of a kind that is not known, and is left alone"));
+                notes.push(format!(
+                    "the route to {destination} has a target of a kind that is not known, and is left alone"
+                ));
             }
             route::Found::Route(route) => {
                 if let (Some(RouteState::Blackhole), Arg::Known(destination)) = (read.state(), &route.destination) {
@@ -161,7 +162,9 @@ fn read_routes(table: &aws_sdk_ec2::types::RouteTable) -> (Vec<Route>, Vec<Strin
         }
     }
     if table.associations().iter().any(|held| held.main() == Some(true)) {
-        notes.push("others made this the main route table of its VPC, used by each subnet that names no table".to_owned());
+        notes.push(
+            "others made this the main route table of its VPC, used by each subnet that names no table".to_owned(),
+        );
     }
     let gateways = associations(table).filter_map(|held| held.gateway_id());
     notes.extend(gateways.map(|id| format!("others associated this table with the gateway {id}, which is left alone")));
@@ -170,7 +173,8 @@ fn read_routes(table: &aws_sdk_ec2::types::RouteTable) -> (Vec<Route>, Vec<Strin
 
 /// Brings the associations of a table from `old` to `new`. One read tells the associations that these subnets have now.
 async fn move_subnets(aws: &Aws, table: &str, old: &[Arg<String>], new: &[Arg<String>]) -> Result<()> {
-    let known = |subnets: &[Arg<String>]| subnets.iter().map(|id| id.get().cloned()).collect::<Result<BTreeSet<_>, _>>();
+    let known =
+        |subnets: &[Arg<String>]| subnets.iter().map(|id| id.get().cloned()).collect::<Result<BTreeSet<_>, _>>();
     let (old, new) = (known(old)?, known(new)?);
     let changed = old.symmetric_difference(&new).cloned();
     let tables = describe(aws, vec![ec2::filter("association.subnet-id", changed)]).await?;

@@ -81,7 +81,8 @@ impl Kind for SecurityGroup {
                 problems.push(Problem::new("name", "AWS does not take this as a name").help(ec2::DESCRIPTION_HELP));
             }
             if name.to_lowercase().starts_with("sg-") {
-                let problem = Problem::new("name", "a name that starts with `sg-` would look like an id, and AWS refuses it");
+                let problem =
+                    Problem::new("name", "a name that starts with `sg-` would look like an id, and AWS refuses it");
                 problems.push(problem.help("choose another name, or leave `name` out to have one generated"));
             }
         }
@@ -183,7 +184,9 @@ impl SecurityGroup {
         self.egress = egress.into_iter().map(|found| found.rule).collect();
         let note = |Found { id, egress, rule, .. }: &Found| {
             let direction = if *egress { "egress" } else { "ingress" };
-            format!("others added the {direction} rule {id} ({rule}), which is left alone; `exclusive: true` would revoke it")
+            format!(
+                "others added the {direction} rule {id} ({rule}), which is left alone; `exclusive: true` would revoke it"
+            )
         };
         others.iter().map(note).collect()
     }
@@ -198,7 +201,8 @@ fn check_rules(field: &str, rules: &[Rule]) -> Vec<Problem> {
         problems.extend(rule.check(&path));
         if normal[..index].iter().any(|earlier| earlier.same(&normal[index])) {
             let problem = Problem::new(&path, "another rule says the same");
-            problems.push(problem.help("AWS holds two rules that differ only in their description for one: remove one"));
+            problems
+                .push(problem.help("AWS holds two rules that differ only in their description for one: remove one"));
         }
     }
     problems
@@ -222,7 +226,9 @@ async fn adopt(aws: &Aws, identity: &Identity, vpc: &str, name: &str, failure: F
     let request = aws.ec2().describe_security_groups().set_filters(Some(filters));
     let answer = aws.call("ec2:DescribeSecurityGroups", request.send()).await?;
     let Some(group) = answer.security_groups().iter().find(|group| group.group_name() == Some(name)) else {
-        let message = format!("{vpc} has another group whose name is `{name}` but for upper and lower case: choose another `name`");
+        let message = format!(
+            "{vpc} has another group whose name is `{name}` but for upper and lower case: choose another `name`"
+        );
         return Err(Failure { message, ..failure });
     };
     let id = group.group_id().unwrap_or_default();
@@ -235,7 +241,10 @@ async fn adopt(aws: &Aws, identity: &Identity, vpc: &str, name: &str, failure: F
         _ => {
             let address = &identity.address;
             let remedy = format!("choose another `name`, or take it over with `infra adopt {address} {id}`");
-            Err(Failure { message: format!("{id} in {vpc}, which is not ours, has the name `{name}`: {remedy}"), ..failure })
+            Err(Failure {
+                message: format!("{id} in {vpc}, which is not ours, has the name `{name}`: {remedy}"),
+                ..failure
+            })
         }
     }
 }
@@ -369,7 +378,8 @@ mod tests {
 
     #[test]
     fn rules_are_a_set() {
-        let rule = |port: u16| Rule { protocol: Protocol::Tcp, ports: Some(port.into()), ..Rule::everything("10.0.0.1/8") };
+        let rule =
+            |port: u16| Rule { protocol: Protocol::Tcp, ports: Some(port.into()), ..Rule::everything("10.0.0.1/8") };
         let group = |ingress: Vec<Rule>| SecurityGroup {
             vpc_id: "vpc-1".into(),
             name: None,

@@ -104,6 +104,22 @@ async fn security_group() {
 }
 
 #[tokio::test]
+async fn made_empty_and_filled_later() {
+    let bench = Bench::start().await;
+    let vpc = bench.create("main", &vpc()).await;
+    // As in a cycle: the group is made without rules, and filled when those that it refers to are there. What was known
+    // of it at the first step is still said to be live at the second one, though its implicit rule is gone by then.
+    let made = bench.create("api", &group(&vpc.id)).await;
+    let full = SecurityGroup { egress: vec![everything("0.0.0.0/0")], ..group(&vpc.id) };
+    let shell = Live { spec: full.shell(), ..made };
+    let live = bench.update(&shell, &full).await;
+    let narrow = SecurityGroup { egress: vec![tcp(443, range("10.0.0.0/16"))], ..full.clone() };
+    let live = bench.update(&live, &narrow).await;
+    let live = bench.update(&Live { spec: full.shell(), ..live }, &narrow).await;
+    bench.delete(&live).await;
+}
+
+#[tokio::test]
 async fn rules_of_others() {
     let bench = Bench::start().await;
     let vpc = bench.create("main", &vpc()).await;

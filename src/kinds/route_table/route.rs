@@ -86,7 +86,8 @@ impl Route {
         if destination.starts_with("pl-") || destination.parse::<IpNet>().is_ok() {
             return None;
         }
-        let problem = Problem::new(&format!("{path}.destination"), format!("`{destination}` is not a range of addresses"));
+        let problem =
+            Problem::new(&format!("{path}.destination"), format!("`{destination}` is not a range of addresses"));
         Some(problem.help("write a range with its prefix length, as in 0.0.0.0/0, or the id of a prefix list"))
     }
 
@@ -131,7 +132,8 @@ pub enum Found {
 pub fn read(route: &Read) -> Found {
     let gateway = route.gateway_id();
     let by_endpoint = route.destination_prefix_list_id().is_some() && gateway.is_some_and(|id| id.starts_with("vpce-"));
-    let propagated = matches!(route.origin(), Some(RouteOrigin::EnableVgwRoutePropagation | RouteOrigin::Advertisement));
+    let propagated =
+        matches!(route.origin(), Some(RouteOrigin::EnableVgwRoutePropagation | RouteOrigin::Advertisement));
     if gateway == Some("local") || by_endpoint || propagated {
         return Found::Automatic;
     }

@@ -180,7 +180,14 @@ impl Rule {
     /// Everything, to or from one range.
     pub fn everything(range: &str) -> Self {
         let peer = Peer::Cidr(range.into());
-        Self { protocol: Protocol::All, ports: None, icmp_type: None, icmp_code: None, peer, description: String::new() }
+        Self {
+            protocol: Protocol::All,
+            ports: None,
+            icmp_type: None,
+            icmp_code: None,
+            peer,
+            description: String::new(),
+        }
     }
 
     /// What AWS adds to the egress of each new group: everything, to everywhere.

@@ -38,7 +38,10 @@ fn what_is_written_and_what_aws_returns_have_one_normal_form() {
         (r#"{ "protocol": { "number": 6 }, "ports": "80-90", "peer": { "cidr": "0.0.0.0/0" } }"#, any(tcp(80, 90))),
         (r#"{ "protocol": "tcp", "peer": { "cidr": "0.0.0.0/0" } }"#, any(tcp(0, 65535))),
         (r#"{ "protocol": "tcp", "ports": "0-65535", "peer": { "cidr": "0.0.0.0/0" } }"#, any(tcp(0, 65535))),
-        (r#"{ "protocol": "tcp", "ports": 22, "peer": { "cidr": "10.1.2.3/16" } }"#, tcp(22, 22).cidr_ipv4("10.1.0.0/16")),
+        (
+            r#"{ "protocol": "tcp", "ports": 22, "peer": { "cidr": "10.1.2.3/16" } }"#,
+            tcp(22, 22).cidr_ipv4("10.1.0.0/16"),
+        ),
         (r#"{ "protocol": "all", "peer": { "cidr": "2001:DB8:0:0::/32" } }"#, {
             read().ip_protocol("-1").from_port(-1).to_port(-1).cidr_ipv6("2001:db8::/32")
         }),
