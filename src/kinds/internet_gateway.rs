@@ -67,7 +67,7 @@ impl Kind for InternetGateway {
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
-        // AWS refuses to detach while public addresses are mapped in the VPC, and this is tried again until they are gone.
+        // AWS refuses this while public addresses are mapped in the VPC; it is tried again until they are gone.
         if let Some(vpc) = &live.spec.vpc_id {
             detach(aws, &live.id, vpc.get()?).await?;
         }

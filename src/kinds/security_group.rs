@@ -26,9 +26,9 @@ const FILTER_VALUES: usize = 200;
 
 /// A security group, with its rules.
 ///
-/// Each rule carries the identity of its group as tags. A rule with these tags that is not in the file is revoked; so is
-/// the rule that AWS adds to each new group and that lets everything out. Other rules without them are left alone and
-/// shown, unless the group is `exclusive`. One of those that says what the file says becomes ours: it is tagged.
+/// Each rule carries the identity of its group as tags. A rule with these tags that is not in the file is revoked; so
+/// is the rule that AWS adds to each new group and that lets everything out. Rules of others, without these tags, are
+/// left alone and shown, unless the group is `exclusive`. One that says what the file says becomes ours: it is tagged.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecurityGroup {
@@ -226,9 +226,8 @@ async fn adopt(aws: &Aws, identity: &Identity, vpc: &str, name: &str, failure: F
     let request = aws.ec2().describe_security_groups().set_filters(Some(filters));
     let answer = aws.call("ec2:DescribeSecurityGroups", request.send()).await?;
     let Some(group) = answer.security_groups().iter().find(|group| group.group_name() == Some(name)) else {
-        let message = format!(
-            "{vpc} has another group whose name is `{name}` but for upper and lower case: choose another `name`"
-        );
+        let message =
+            format!("{vpc} has another group named `{name}` but for upper and lower case: choose another `name`");
         return Err(Failure { message, ..failure });
     };
     let id = group.group_id().unwrap_or_default();
