@@ -5,5 +5,8 @@ mod executor;
 mod memory;
 mod network;
 mod rds;
+mod gateways;
+mod route_table;
+mod security_group;
 mod support;
 mod vpc;
