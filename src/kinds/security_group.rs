@@ -185,7 +185,7 @@ impl SecurityGroup {
         let note = |Found { id, egress, rule, .. }: &Found| {
             let direction = if *egress { "egress" } else { "ingress" };
             format!(
-                "others added the {direction} rule {id} ({rule}), which is left alone; `exclusive: true` would revoke it"
+                "others added {direction} rule {id} ({rule}), which is left alone; `exclusive: true` would revoke it"
             )
         };
         others.iter().map(note).collect()
