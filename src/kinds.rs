@@ -14,11 +14,18 @@ macro_rules! kinds {
 }
 
 kinds! {
+    iam_role::IamRole,
+    kms_key::KmsKey,
+    log_group::LogGroup,
+    secret::Secret,
     subnet::Subnet,
     vpc::Vpc,
 }
 
+mod adopt;
+mod deletion;
 mod ec2;
+mod tagging;
 
 /// The kind with this name.
 #[must_use]
