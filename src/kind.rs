@@ -150,6 +150,8 @@ pub struct Scope {
     pub partition: String,
     /// The addresses in the file: what an index may not know yet is looked up once by its deterministic name.
     pub wanted: BTreeSet<Address>,
+    /// Their names in AWS where the file chooses them (the field `name`, of a key `alias`); all others are generated.
+    pub names: BTreeMap<Address, String>,
     pub memo: crate::aws::Memo,
 }
 

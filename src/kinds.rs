@@ -24,6 +24,10 @@ kinds! {
     nat_gateway::NatGateway,
     route_table::RouteTable,
     security_group::SecurityGroup,
+    iam_role::IamRole,
+    kms_key::KmsKey,
+    log_group::LogGroup,
+    secret::Secret,
     subnet::Subnet,
     task_definition::TaskDefinition,
     vpc::Vpc,
@@ -37,6 +41,9 @@ mod rds;
 mod rds_instance;
 mod tagging;
 pub mod task_container;
+mod deletion;
+mod ec2;
+mod tagging;
 
 /// The kind with this name.
 #[must_use]

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod address;
+pub mod policy;
 pub mod tags;
 pub mod value;
 

@@ -54,6 +54,7 @@ pub fn scope(wanted: &[&str]) -> Scope {
         region: REGION.into(),
         partition: "aws".into(),
         wanted: wanted.iter().map(|address| address.parse().expect("an address")).collect(),
+        names: BTreeMap::new(),
         memo: infra::aws::Memo::default(),
     }
 }
