@@ -179,7 +179,7 @@ impl Scope {
     /// The same scope, with nothing remembered.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        let Self { project, environment, account, region, partition, wanted, memo: _ } = self;
+        let Self { project, environment, account, region, partition, wanted, names, memo: _ } = self;
         Self {
             project: project.clone(),
             environment: environment.clone(),
@@ -187,6 +187,7 @@ impl Scope {
             region: region.clone(),
             partition: partition.clone(),
             wanted: wanted.clone(),
+            names: names.clone(),
             memo: crate::aws::Memo::default(),
         }
     }

@@ -20,20 +20,21 @@ kinds! {
     ecs_cluster::EcsCluster,
     ecs_service::EcsService,
     elastic_ip::ElasticIp,
-    internet_gateway::InternetGateway,
-    nat_gateway::NatGateway,
-    route_table::RouteTable,
-    security_group::SecurityGroup,
     iam_role::IamRole,
+    internet_gateway::InternetGateway,
     kms_key::KmsKey,
     log_group::LogGroup,
+    nat_gateway::NatGateway,
+    route_table::RouteTable,
     secret::Secret,
+    security_group::SecurityGroup,
     subnet::Subnet,
     task_definition::TaskDefinition,
     vpc::Vpc,
 }
 
 mod adopt;
+mod deletion;
 mod ec2;
 mod ecs;
 mod ecs_rollout;
@@ -41,9 +42,6 @@ mod rds;
 mod rds_instance;
 mod tagging;
 pub mod task_container;
-mod deletion;
-mod ec2;
-mod tagging;
 
 /// The kind with this name.
 #[must_use]

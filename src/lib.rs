@@ -13,6 +13,10 @@ pub mod policy;
 pub mod tags;
 pub mod value;
 
+pub mod diagnostic;
+pub mod environment;
+pub mod source;
+
 pub mod desired;
 pub mod diff;
 pub mod plan;
@@ -20,7 +24,7 @@ pub mod report;
 
 pub mod apply;
 pub mod aws;
-pub mod live;
-pub mod lock;
 pub mod kind;
 pub mod kinds;
+pub mod live;
+pub mod lock;

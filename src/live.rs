@@ -1,11 +1,9 @@
 //! What is: every kind read at once into one [`Snapshot`].
 
-use std::collections::BTreeSet;
-
 use futures::future::join_all;
 
-use crate::address::Address;
 use crate::aws::{Aws, Memo};
+use crate::desired::{Desired, Resource};
 use crate::kind::{Drivers, Failure, Result, Scope};
 use crate::plan::Snapshot;
 
@@ -56,14 +54,19 @@ impl Place {
 
 /// The scope of one environment here.
 #[must_use]
-pub fn scope(place: &Place, project: &str, environment: &str, region: &str, wanted: BTreeSet<Address>) -> Scope {
+pub fn scope(place: &Place, desired: &Desired) -> Scope {
+    let named = |resource: &Resource| {
+        let name = ["name", "alias"].iter().find_map(|field| resource.fields.get(*field)?.as_text())?;
+        Some((resource.address.clone(), name.to_owned()))
+    };
     Scope {
-        project: project.to_owned(),
-        environment: environment.to_owned(),
+        project: desired.project.clone(),
+        environment: desired.environment.clone(),
         account: place.account.clone(),
-        region: region.to_owned(),
+        region: desired.region.clone(),
         partition: place.partition.clone(),
-        wanted,
+        wanted: desired.resources.keys().cloned().collect(),
+        names: desired.resources.values().filter_map(named).collect(),
         memo: Memo::default(),
     }
 }
