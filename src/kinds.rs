@@ -33,6 +33,7 @@ mod adopt;
 mod ec2;
 mod ecs;
 mod ecs_rollout;
+mod ecs_services;
 mod rds;
 mod rds_instance;
 mod tagging;
