@@ -38,6 +38,7 @@ mod deletion;
 mod ec2;
 mod ecs;
 mod ecs_rollout;
+mod ecs_services;
 mod rds;
 mod rds_instance;
 mod tagging;

@@ -47,8 +47,8 @@ pub struct DbInstance {
     /// A database that is made within the instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_name: Option<String>,
-    /// Whether RDS keeps the master password in a secret that it rotates. A new instance must have it so; `false` leaves
-    /// an adopted instance's password alone.
+    /// Whether RDS keeps the master password in a secret that it rotates. A new instance must have it so; `false`
+    /// leaves an adopted instance's password alone.
     #[serde(default = "yes")]
     pub managed_password: bool,
     /// The key of that secret. Absent, AWS's own key for Secrets Manager.
@@ -132,15 +132,8 @@ fn gp3() -> String {
 
 impl Kind for DbInstance {
     const NAME: &'static str = "db_instance";
-    const REPLACED_BY: &'static [&'static str] = &[
-        "name",
-        "engine",
-        "master_username",
-        "database_name",
-        "encrypted",
-        "kms_key_arn",
-        "subnet_group_name",
-    ];
+    const REPLACED_BY: &'static [&'static str] =
+        &["name", "engine", "master_username", "database_name", "encrypted", "kms_key_arn", "subnet_group_name"];
     const RESTARTED_BY: &'static [&'static str] = &["class", "engine_version", "port", "ca"];
     const OPEN: &'static [&'static str] = &[
         "name",
@@ -248,7 +241,6 @@ impl Kind for DbInstance {
     }
 }
 
-/// The request of an update. What AWS does not return as it was sent is not compared here but taken over before.
 type Modification = aws_sdk_rds::operation::modify_db_instance::builders::ModifyDBInstanceFluentBuilder;
 type Creation = aws_sdk_rds::operation::create_db_instance::builders::CreateDBInstanceFluentBuilder;
 
@@ -316,7 +308,8 @@ impl DbInstance {
         if self.engine_version != there.engine_version {
             let major = rds_instance::major(&self.engine, &self.engine_version);
             let other = major != rds_instance::major(&there.engine, &there.engine_version);
-            request = request.engine_version(&self.engine_version).set_allow_major_version_upgrade(other.then_some(true));
+            request =
+                request.engine_version(&self.engine_version).set_allow_major_version_upgrade(other.then_some(true));
         }
         let (iops, throughput) = (self.chosen_iops(), self.chosen_throughput());
         let other_iops = iops.is_some() && self.iops != there.iops;
@@ -358,6 +351,11 @@ impl DbInstance {
             request = request.manage_master_user_password(true);
             request = request.set_master_user_secret_kms_key_id(text(self.master_secret_kms_key_arn.as_ref())?);
         }
+        let key = &self.master_secret_kms_key_arn;
+        if there.managed_password && key.is_some() && *key != there.master_secret_kms_key_arn {
+            let message = "RDS cannot change the key of the master password's secret: put the old one back";
+            return Err(Failure::new("rds:ModifyDBInstance", "KeyFixed", message));
+        }
         if self.backup_retention_days != there.backup_retention_days {
             request = request.backup_retention_period(self.backup_retention_days.into());
         }
@@ -375,7 +373,8 @@ impl DbInstance {
         }
         if self.log_exports != there.log_exports {
             let only = |these: &[String], those: &[String]| {
-                Some(these.iter().filter(|log| !those.contains(log)).cloned().collect()).filter(|logs: &Vec<_>| !logs.is_empty())
+                Some(these.iter().filter(|log| !those.contains(log)).cloned().collect())
+                    .filter(|logs: &Vec<_>| !logs.is_empty())
             };
             let logs = CloudwatchLogsExportConfiguration::builder()
                 .set_enable_log_types(only(&self.log_exports, &there.log_exports))

@@ -65,9 +65,8 @@ impl Kind for DbParameterGroup {
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let pages = aws.rds().describe_db_parameter_groups().into_paginator().items().send();
         let all = aws.call("rds:DescribeDBParameterGroups", pages.collect::<Result<Vec<_>, _>>()).await?;
-        let found = rds::candidates(aws, scope, all, |group| {
-            (group.db_parameter_group_arn(), group.db_parameter_group_name())
-        });
+        let found =
+            rds::candidates(aws, scope, all, |group| (group.db_parameter_group_arn(), group.db_parameter_group_name()));
         let reads = found.await?.into_iter().map(async |group| {
             let tags = rds::tags_of(aws, group.db_parameter_group_arn().unwrap_or_default()).await?;
             match scope.ours(Self::NAME, &tags) {
@@ -169,9 +168,8 @@ async fn live(aws: &Aws, group: &Found, tagged: Tagged) -> Result<Live<DbParamet
     let request = aws.rds().describe_db_parameters().db_parameter_group_name(name).source("user");
     let pages = request.into_paginator().items().send();
     let parameters = aws.call("rds:DescribeDBParameters", pages.collect::<Result<Vec<_>, _>>()).await?;
-    let pair = |parameter: &Parameter| {
-        Some((parameter.parameter_name()?.to_owned(), parameter.parameter_value()?.to_owned()))
-    };
+    let pair =
+        |parameter: &Parameter| Some((parameter.parameter_name()?.to_owned(), parameter.parameter_value()?.to_owned()));
     let spec = DbParameterGroup {
         name: Some(name.to_owned()),
         family: group.db_parameter_group_family().unwrap_or_default().to_owned(),

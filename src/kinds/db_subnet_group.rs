@@ -61,9 +61,8 @@ impl Kind for DbSubnetGroup {
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let pages = aws.rds().describe_db_subnet_groups().into_paginator().items().send();
         let all = aws.call("rds:DescribeDBSubnetGroups", pages.collect::<Result<Vec<_>, _>>()).await?;
-        let found = rds::candidates(aws, scope, all, |group| {
-            (group.db_subnet_group_arn(), group.db_subnet_group_name())
-        });
+        let found =
+            rds::candidates(aws, scope, all, |group| (group.db_subnet_group_arn(), group.db_subnet_group_name()));
         let reads = found.await?.into_iter().map(async |group| {
             let tags = rds::tags_of(aws, group.db_subnet_group_arn().unwrap_or_default()).await?;
             Ok::<_, Failure>(scope.ours(Self::NAME, &tags).map(|tagged| live(&group, tagged)))
@@ -96,7 +95,8 @@ impl Kind for DbSubnetGroup {
         there.normalize();
         if (&wanted.subnets, &wanted.description) != (&there.subnets, &there.description) {
             let request = aws.rds().modify_db_subnet_group().db_subnet_group_name(&live.id);
-            let request = request.set_subnet_ids(Some(self.subnet_ids()?)).db_subnet_group_description(&self.description);
+            let request =
+                request.set_subnet_ids(Some(self.subnet_ids()?)).db_subnet_group_description(&self.description);
             aws.call("rds:ModifyDBSubnetGroup", request.send()).await?;
         }
         let encode = |tags| tags::encode(&live.identity, tags);

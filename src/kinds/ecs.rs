@@ -35,7 +35,7 @@ pub async fn retag(aws: &Aws, arn: &str, before: &Tags, after: &Tags) -> Result<
     Ok(())
 }
 
-/// All clusters of the region, whosever they are, with tags and settings.
+/// All clusters of the region that are not deleted, whosever they are, with tags and settings.
 pub async fn clusters(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Cluster>>> {
     let read = || async {
         let arns = aws.ecs().list_clusters().into_paginator().items().send();
@@ -44,6 +44,7 @@ pub async fn clusters(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Cluster>>> {
         for some in arns.chunks(AT_ONCE) {
             clusters.extend(describe_clusters(aws, some).await?);
         }
+        clusters.retain(|cluster| cluster.status() != Some("INACTIVE"));
         Ok(clusters)
     };
     scope.memo.get("ecs:clusters", read).await

@@ -83,7 +83,7 @@ impl Kind for EcsCluster {
         let clusters = ecs::clusters(aws, scope).await?;
         let read = |cluster: &Cluster| {
             let tagged = scope.ours(Self::NAME, &ecs::read_tags(cluster.tags()))?;
-            (cluster.status() != Some("INACTIVE")).then(|| live(cluster, tagged))
+            Some(live(cluster, tagged))
         };
         Ok(clusters.iter().filter_map(read).collect())
     }

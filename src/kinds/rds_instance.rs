@@ -349,6 +349,14 @@ pub fn check(spec: &DbInstance) -> Vec<Problem> {
             problem(path, "this is not a window".to_owned(), "write `02:00-03:00` or `sun:05:00-sun:06:00`, in UTC");
         }
     }
+    for (path, key) in
+        [("kms_key_arn", &spec.kms_key_arn), ("master_secret_kms_key_arn", &spec.master_secret_kms_key_arn)]
+    {
+        if matches!(key, Some(Arg::Known(arn)) if !arn.contains(":key/")) {
+            let help = "RDS answers with the ARN of the key itself, so write that one and not an alias or an id";
+            problem(path, "this is not the ARN of a key".to_owned(), help);
+        }
+    }
     if spec.kms_key_arn.is_some() && !spec.encrypted {
         problem("kms_key_arn", "a key without encryption".to_owned(), "write `encrypted: true`");
     }

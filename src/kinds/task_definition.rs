@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{
-    Compatibility, CpuArchitecture, EphemeralStorage, NetworkMode, OsFamily, RuntimePlatform,
-    TaskDefinition as Found, TaskDefinitionFamilyStatus, TaskDefinitionField, TaskDefinitionStatus, Volume,
+    Compatibility, CpuArchitecture, EphemeralStorage, NetworkMode, OsFamily, RuntimePlatform, TaskDefinition as Found,
+    TaskDefinitionFamilyStatus, TaskDefinitionField, TaskDefinitionStatus, Volume,
 };
 use futures::future::try_join_all;
 use schemars::JsonSchema;
@@ -176,7 +176,8 @@ impl TaskDefinition {
             Architecture::X86 => CpuArchitecture::X8664,
             Architecture::Arm => CpuArchitecture::Arm64,
         };
-        let platform = RuntimePlatform::builder().cpu_architecture(architecture).operating_system_family(OsFamily::Linux);
+        let platform =
+            RuntimePlatform::builder().cpu_architecture(architecture).operating_system_family(OsFamily::Linux);
         let containers = wanted.containers.iter().map(Container::definition).collect::<Result<Vec<_>>>()?;
         let role = |role: &Option<Arg<String>>| Ok::<_, Failure>(role.as_ref().map(Arg::get).transpose()?.cloned());
         let storage = || EphemeralStorage::builder().size_in_gib(self.ephemeral_storage_gb.into()).build();
@@ -219,8 +220,7 @@ impl TaskDefinition {
 
     /// What a revision holds, in normal form: without tags and names.
     fn definition(&self) -> Self {
-        let mut definition =
-            Self { family: None, image_owner: Owner::default(), tags: Tags::new(), ..self.clone() };
+        let mut definition = Self { family: None, image_owner: Owner::default(), tags: Tags::new(), ..self.clone() };
         definition.normalize();
         definition
     }
@@ -272,7 +272,8 @@ fn outputs(found: &Found) -> Outputs {
 
 fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<TaskDefinition> {
     let family = found.family().unwrap_or_default();
-    let arm = found.runtime_platform().and_then(|platform| platform.cpu_architecture()) == Some(&CpuArchitecture::Arm64);
+    let arm =
+        found.runtime_platform().and_then(|platform| platform.cpu_architecture()) == Some(&CpuArchitecture::Arm64);
     let storage = found.ephemeral_storage().and_then(|storage| u16::try_from(storage.size_in_gib()).ok());
     let spec = TaskDefinition {
         family: Some(family.to_owned()),
@@ -293,14 +294,8 @@ fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<TaskDefinition> {
 }
 
 /// What Fargate offers: CPU units, the least and the most memory in GiB, and its steps.
-const SIZES: &[(u32, u32, u32, u32)] = &[
-    (512, 1, 4, 1),
-    (1024, 2, 8, 1),
-    (2048, 4, 16, 1),
-    (4096, 8, 30, 1),
-    (8192, 16, 60, 4),
-    (16384, 32, 120, 8),
-];
+const SIZES: &[(u32, u32, u32, u32)] =
+    &[(512, 1, 4, 1), (1024, 2, 8, 1), (2048, 4, 16, 1), (4096, 8, 30, 1), (8192, 16, 60, 4), (16384, 32, 120, 8)];
 
 fn check_size(spec: &TaskDefinition) -> Option<Problem> {
     let (cpu, memory) = (spec.cpu, spec.memory);
@@ -314,12 +309,8 @@ fn check_size(spec: &TaskDefinition) -> Option<Problem> {
         return Some(Problem::new("cpu", format!("Fargate does not offer {cpu} CPU units")).help(help));
     };
     let valid = (least * 1024..=most * 1024).contains(&memory) && (memory - least * 1024).is_multiple_of(step * 1024);
-    let help = format!(
-        "a task of {cpu} CPU units has {} to {} MiB in steps of {}",
-        least * 1024,
-        most * 1024,
-        step * 1024
-    );
+    let help =
+        format!("a task of {cpu} CPU units has {} to {} MiB in steps of {}", least * 1024, most * 1024, step * 1024);
     (!valid).then(|| Problem::new("memory", format!("Fargate does not offer {memory} MiB")).help(help))
 }
 
@@ -359,7 +350,8 @@ fn check_container(spec: &TaskDefinition, container: &Container, at: &str, probl
         problem("image", format!("`{image}` is not an image"), "write it as in `nginx:1.27`, without spaces");
     }
     for (path, map) in [("environment", &container.environment), ("secrets", &container.secrets)] {
-        for name in map.keys().filter(|name| name.is_empty() || name.contains(|c: char| c == '=' || c.is_whitespace())) {
+        for name in map.keys().filter(|name| name.is_empty() || name.contains(|c: char| c == '=' || c.is_whitespace()))
+        {
             problem(path, format!("`{name}` is not the name of a variable"), "leave out spaces and `=`");
         }
     }
@@ -375,7 +367,9 @@ fn check_container(spec: &TaskDefinition, container: &Container, at: &str, probl
     for first in &container.depends_on {
         let other = spec.containers.iter().find(|other| other.name == first.container && other.name != container.name);
         match other {
-            None => problem("depends_on", format!("there is no other container `{}`", first.container), "check the name"),
+            None => {
+                problem("depends_on", format!("there is no other container `{}`", first.container), "check the name")
+            }
             Some(other) if first.condition == Condition::Healthy && other.health.is_none() => {
                 let help = "give it a health check, or wait for START";
                 problem("depends_on", format!("`{}` has no health check to wait for", first.container), help);
@@ -429,11 +423,13 @@ mod tests {
 
     #[test]
     fn releases_keep_their_image() {
-        let mut wanted = task(256, 512, vec![Container::new("app", "repo/api".into()), Container::new("x", "x:2".into())]);
+        let mut wanted =
+            task(256, 512, vec![Container::new("app", "repo/api".into()), Container::new("x", "x:2".into())]);
         wanted.image_owner = Owner::Release;
         let live = task(256, 512, vec![Container::new("app", "repo/api:7".into()), Container::new("x", "x:1".into())]);
         wanted.take_over(&live);
-        let images: Vec<_> = wanted.containers.iter().map(|container| container.image.get().unwrap().as_str()).collect();
+        let images: Vec<_> =
+            wanted.containers.iter().map(|container| container.image.get().unwrap().as_str()).collect();
         assert_eq!(images, ["repo/api:7", "x:2"]);
     }
 
