@@ -164,7 +164,9 @@ impl Scope {
     pub fn ours(&self, kind: &str, tags: &crate::tags::Tags) -> Option<crate::tags::Tagged> {
         crate::tags::decode(tags).filter(|tagged| {
             let identity = &tagged.identity;
-            identity.project == self.project && identity.environment == self.environment && identity.address.kind == kind
+            identity.project == self.project
+                && identity.environment == self.environment
+                && identity.address.kind == kind
         })
     }
 

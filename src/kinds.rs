@@ -14,11 +14,18 @@ macro_rules! kinds {
 }
 
 kinds! {
+    certificate::Certificate,
+    listener::Listener,
+    listener_rule::ListenerRule,
+    load_balancer::LoadBalancer,
     subnet::Subnet,
+    target_group::TargetGroup,
     vpc::Vpc,
 }
 
 mod ec2;
+mod elb;
+mod tagging;
 
 /// The kind with this name.
 #[must_use]

@@ -19,7 +19,10 @@ pub fn sdk_tags(tags: &Tags) -> Vec<Tag> {
 
 /// The filters that leave only this environment's resources.
 pub fn ours(scope: &Scope) -> Vec<Filter> {
-    vec![filter(&format!("tag:{PROJECT}"), [&scope.project]), filter(&format!("tag:{ENVIRONMENT}"), [&scope.environment])]
+    vec![
+        filter(&format!("tag:{PROJECT}"), [&scope.project]),
+        filter(&format!("tag:{ENVIRONMENT}"), [&scope.environment]),
+    ]
 }
 
 pub fn filter<S: Into<String>>(name: &str, values: impl IntoIterator<Item = S>) -> Filter {
