@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::address::{Address, Identity};
 use crate::aws::Aws;
+use crate::tags::Tags;
 use crate::value::{self, Fields, Outputs, Unresolved};
 
 /// How AWS names a resource within its kind: an id, an ARN or a name.
@@ -149,6 +150,8 @@ pub struct Scope {
     pub partition: String,
     /// The addresses in the file: what an index may not know yet is looked up once by its deterministic name.
     pub wanted: BTreeSet<Address>,
+    /// Their names in AWS where the file chooses them (the field `name`, of a key `alias`); all others are generated.
+    pub names: BTreeMap<Address, String>,
     pub memo: crate::aws::Memo,
 }
 
@@ -161,18 +164,32 @@ impl Scope {
 
     /// The identity that tags hold, where it is of this environment and of the kind `kind`.
     #[must_use]
-    pub fn ours(&self, kind: &str, tags: &crate::tags::Tags) -> Option<crate::tags::Tagged> {
+    pub fn ours(&self, kind: &str, tags: &Tags) -> Option<crate::tags::Tagged> {
         crate::tags::decode(tags).filter(|tagged| {
             let identity = &tagged.identity;
-            identity.project == self.project
-                && identity.environment == self.environment
-                && identity.address.kind == kind
+            identity.project == self.project && identity.environment == self.environment && identity.address.kind == kind
         })
     }
 
     /// The identities in the file of the kind `kind`.
     pub fn wanted(&self, kind: &str) -> impl Iterator<Item = Identity> {
         self.wanted.iter().filter(move |address| address.kind == kind).map(|address| self.identity(address))
+    }
+
+    /// The same scope, with nothing remembered.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        let Self { project, environment, account, region, partition, wanted, names, memo: _ } = self;
+        Self {
+            project: project.clone(),
+            environment: environment.clone(),
+            account: account.clone(),
+            region: region.clone(),
+            partition: partition.clone(),
+            wanted: wanted.clone(),
+            names: names.clone(),
+            memo: crate::aws::Memo::default(),
+        }
     }
 
     /// How generated names start, separator included.
@@ -231,6 +248,10 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     const OUTPUTS: &'static [&'static str];
     /// Kinds that AWS orders before this one though no field says so. Deletes go the other way round.
     const AFTER: &'static [&'static str] = &[];
+    /// Fields that no two live resources may share together: what frees them goes first.
+    const UNIQUE: &'static [&'static str] = &[];
+    /// Outputs that an update changes, such as a task definition's revision.
+    const MOVING: &'static [&'static str] = &[];
     const HOLDS_DATA: bool = false;
     const DEADLINE: Duration = Duration::from_secs(600);
     /// Minutes that a create usually takes, and a delete.
@@ -260,6 +281,11 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     fn delete(aws: &Aws, live: &Live<Self>) -> impl Future<Output = Result<()>> + Send;
     /// Looks once; the executor owns loops.
     fn poll(aws: &Aws, id: &Id) -> impl Future<Output = Result<Progress>> + Send;
+    /// Writes these tags on the live resource. Kinds that are replaced create-first need it.
+    fn tag(_aws: &Aws, live: &Live<Self>, _tags: &Tags) -> impl Future<Output = Result<()>> + Send {
+        let failure = Failure::new(Self::NAME, "NotSupported", format!("{} takes no tags later", live.identity.address));
+        async { Err(failure) }
+    }
 }
 
 /// What planning knows of a kind.
@@ -273,6 +299,8 @@ pub struct Info {
     pub open: &'static [&'static str],
     pub outputs: &'static [&'static str],
     pub after: &'static [&'static str],
+    pub unique: &'static [&'static str],
+    pub moving: &'static [&'static str],
     pub holds_data: bool,
     pub deadline: Duration,
     pub minutes: (u16, u16),
@@ -296,6 +324,8 @@ impl Info {
             open: K::OPEN,
             outputs: K::OUTPUTS,
             after: K::AFTER,
+            unique: K::UNIQUE,
+            moving: K::MOVING,
             holds_data: K::HOLDS_DATA,
             deadline: K::DEADLINE,
             minutes: K::MINUTES,
@@ -332,6 +362,7 @@ pub trait Driver: Send + Sync {
     async fn update(&self, fields: &Fields, live: &Live<Fields>) -> Result<()>;
     async fn delete(&self, live: &Live<Fields>) -> Result<()>;
     async fn poll(&self, id: &Id) -> Result<Progress>;
+    async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()>;
 }
 
 struct OnAws<K> {
@@ -374,6 +405,10 @@ impl<K: Kind> Driver for OnAws<K> {
             Err(failure) if failure.class == Class::NotFound => Ok(()),
             other => other,
         }
+    }
+
+    async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()> {
+        K::tag(&self.aws, &typed_live(live)?, tags).await
     }
 
     async fn poll(&self, id: &Id) -> Result<Progress> {

@@ -15,17 +15,40 @@ macro_rules! kinds {
 
 kinds! {
     certificate::Certificate,
+    db_instance::DbInstance,
+    db_parameter_group::DbParameterGroup,
+    db_subnet_group::DbSubnetGroup,
+    ecs_cluster::EcsCluster,
+    ecs_service::EcsService,
+    elastic_ip::ElasticIp,
+    iam_role::IamRole,
+    internet_gateway::InternetGateway,
+    kms_key::KmsKey,
     listener::Listener,
     listener_rule::ListenerRule,
     load_balancer::LoadBalancer,
+    log_group::LogGroup,
+    nat_gateway::NatGateway,
+    route_table::RouteTable,
+    secret::Secret,
+    security_group::SecurityGroup,
     subnet::Subnet,
     target_group::TargetGroup,
+    task_definition::TaskDefinition,
     vpc::Vpc,
 }
 
+mod adopt;
+mod deletion;
 mod ec2;
+mod ecs;
+mod ecs_rollout;
+mod ecs_services;
 mod elb;
+mod rds;
+mod rds_instance;
 mod tagging;
+pub mod task_container;
 
 /// The kind with this name.
 #[must_use]

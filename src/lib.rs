@@ -9,8 +9,22 @@
 //! ```
 
 pub mod address;
+pub mod policy;
+pub mod tags;
+pub mod value;
+
+pub mod diagnostic;
+pub mod environment;
+pub mod source;
+
+pub mod desired;
+pub mod diff;
+pub mod plan;
+pub mod report;
+
+pub mod apply;
 pub mod aws;
 pub mod kind;
 pub mod kinds;
-pub mod tags;
-pub mod value;
+pub mod live;
+pub mod lock;

@@ -264,8 +264,7 @@ impl Kind for Certificate {
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         let (set, gone) = tags::change(&live.identity, &live.spec.tags, &self.tags);
         if !set.is_empty() {
-            let request = aws.acm().add_tags_to_certificate().certificate_arn(&live.id);
-            aws.call("acm:AddTagsToCertificate", request.set_tags(Some(sdk_tags(&set)?)).send()).await?;
+            Self::tag(aws, live, &set).await?;
         }
         if !gone.is_empty() {
             // The value must be left out, or AWS removes the tag only where it has that value.
@@ -275,6 +274,11 @@ impl Kind for Certificate {
             aws.call("acm:RemoveTagsFromCertificate", request.set_tags(Some(gone)).send()).await?;
         }
         Ok(())
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        let request = aws.acm().add_tags_to_certificate().certificate_arn(&live.id);
+        aws.call("acm:AddTagsToCertificate", request.set_tags(Some(sdk_tags(tags)?)).send()).await.map(drop)
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -1,11 +1,13 @@
-//! What the kinds of EC2 share: tags at creation, tag filters, changes of tags.
+//! What the kinds of EC2 share: tags at creation, tag filters, changes of tags, ids and ranges.
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
+use ipnet::IpNet;
 
 use crate::address::{ENVIRONMENT, Identity, PROJECT};
 use crate::aws::Aws;
-use crate::kind::{Result, Scope};
+use crate::kind::{Failure, Id, Result, Scope};
 use crate::tags::{self, Tags};
+use crate::value::Arg;
 
 /// The tags of a create request.
 pub fn specification(kind: ResourceType, identity: &Identity, user: &Tags) -> TagSpecification {
@@ -49,3 +51,27 @@ pub async fn retag(aws: &Aws, id: &str, identity: &Identity, old: &Tags, new: &T
     }
     Ok(())
 }
+
+/// The id in the answer to a create.
+pub fn made(operation: &str, id: Option<&str>) -> Result<Id> {
+    id.map(str::to_owned).ok_or_else(|| Failure::new(operation, "NoId", "the answer holds no id"))
+}
+
+/// An IP range as AWS stores it: without the bits outside its prefix, and IPv6 in its short form. What is no range is
+/// left as it is.
+pub fn canonical_range(range: &mut Arg<String>) {
+    if let Arg::Known(text) = range
+        && let Ok(net) = text.parse::<IpNet>()
+    {
+        *text = net.trunc().to_string();
+    }
+}
+
+/// Whether AWS takes this as the description of a security group or of a rule.
+pub fn is_description(text: &str) -> bool {
+    text.len() <= 255 && text.chars().all(|c| c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c))
+}
+
+pub const NOT_A_DESCRIPTION: &str = "AWS does not take this as a description";
+pub const DESCRIPTION_HELP: &str =
+    "use at most 255 letters (a to z), digits, spaces and . _ - : / ( ) # , @ [ ] + = & ; { } ! $ *";

@@ -1,9 +1,8 @@
 //! What the kinds of Elastic Load Balancing share: reads, tags, generated names, and who holds a name.
 //!
 //! No answer of this service holds tags, and an account may have many load balancers of others. So the candidates are
-//! those whose name starts as generated names do here, and those that the tagging API lists, which are the ones whose
-//! name a user wrote; DescribeTags, twenty a call, then says which are ours. A load balancer with a user's own name that
-//! the tagging API does not list yet is met again by its name when it is created, and taken over.
+//! those whose name starts as generated names do here, those with a name that the file chooses, and those that the tagging
+//! API lists, for a chosen name may have left the file. DescribeTags, twenty a call, then says which are ours.
 //!
 //! Listeners are read for each load balancer of ours and rules for each listener of ours, with the entries of others
 //! among them. Those that we made on a load balancer or listener of others are found through the tagging API.
@@ -86,7 +85,7 @@ pub async fn load_balancers(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Found<Lo
         let candidate = |item: LoadBalancer| {
             let (arn, name) = (item.load_balancer_arn.clone()?, item.load_balancer_name()?);
             let kept = item.r#type() == Some(&LoadBalancerTypeEnum::Application)
-                && (index.contains_key(&arn) || may_be_generated(scope, name));
+                && (index.contains_key(&arn) || may_be_ours(scope, super::load_balancer::LoadBalancer::NAME, name));
             kept.then_some((arn, item))
         };
         with_tags(aws, all.into_iter().filter_map(candidate).collect()).await
@@ -102,7 +101,7 @@ pub async fn target_groups(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Found<Tar
         let (all, index) = tokio::try_join!(all, tagging::index(aws, scope))?;
         let candidate = |item: TargetGroup| {
             let (arn, name) = (item.target_group_arn.clone()?, item.target_group_name()?);
-            (index.contains_key(&arn) || may_be_generated(scope, name)).then_some((arn, item))
+            (index.contains_key(&arn) || may_be_ours(scope, super::target_group::TargetGroup::NAME, name)).then_some((arn, item))
         };
         with_tags(aws, all.into_iter().filter_map(candidate).collect()).await
     };
@@ -170,7 +169,10 @@ pub fn dimension(arn: &str) -> String {
     path.strip_prefix("loadbalancer/").unwrap_or(path).to_owned()
 }
 
-fn may_be_generated(scope: &Scope, name: &str) -> bool {
+fn may_be_ours(scope: &Scope, kind: &str, name: &str) -> bool {
+    if scope.names.iter().any(|(address, chosen)| address.kind == kind && chosen == name) {
+        return true;
+    }
     let prefix = plain(&scope.prefix());
     match prefix.get(..NAME_START) {
         Some(start) if prefix.len() > NAME_START => name.starts_with(start.trim_end_matches('-')),
@@ -262,12 +264,17 @@ fn sdk_tags(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
+/// Writes these tags beside the others.
+pub async fn tag(aws: &Aws, arn: &str, tags: &Tags) -> Result<()> {
+    let request = aws.elb().add_tags().resource_arns(arn).set_tags(Some(sdk_tags(tags)));
+    aws.call("elb:AddTags", request.send()).await.map(drop)
+}
+
 /// Brings the user's tags of a resource from `old` to `new`.
 pub async fn retag(aws: &Aws, arn: &str, identity: &Identity, old: &Tags, new: &Tags) -> Result<()> {
     let (set, gone) = tags::change(identity, old, new);
     if !set.is_empty() {
-        let request = aws.elb().add_tags().resource_arns(arn).set_tags(Some(sdk_tags(&set)));
-        aws.call("elb:AddTags", request.send()).await?;
+        tag(aws, arn, &set).await?;
     }
     if !gone.is_empty() {
         let request = aws.elb().remove_tags().resource_arns(arn).set_tag_keys(Some(gone));
@@ -323,6 +330,7 @@ mod tests {
             region: "us-east-1".into(),
             partition: "aws".into(),
             wanted: BTreeSet::new(),
+            names: BTreeMap::new(),
             memo: crate::aws::Memo::default(),
         }
     }
@@ -341,11 +349,11 @@ mod tests {
                 };
                 let name = generated_name(&making, "80 HTTP");
                 assert!(check_name(Some(&name)).is_none(), "{name}");
-                assert!(may_be_generated(&scope, &name), "{project} {name}");
+                assert!(may_be_ours(&scope, "target_group", &name), "{project} {name}");
             }
         }
-        assert!(!may_be_generated(&scope("acme"), "acme-production2-api"));
-        assert!(!may_be_generated(&scope("acme"), "others"));
+        assert!(!may_be_ours(&scope("acme"), "target_group", "acme-production2-api"));
+        assert!(!may_be_ours(&scope("acme"), "target_group", "others"));
     }
 
     #[test]

@@ -109,6 +109,7 @@ fn set(certificates: &[Arg<String>]) -> Result<BTreeSet<String>> {
 impl Kind for Listener {
     const NAME: &'static str = "listener";
     const REPLACED_BY: &'static [&'static str] = &["load_balancer_arn"];
+    const UNIQUE: &'static [&'static str] = &["load_balancer_arn", "port"];
     const OUTPUTS: &'static [&'static str] = &["arn"];
 
     fn normalize(&mut self) {
@@ -213,6 +214,10 @@ impl Kind for Listener {
             remove(aws, &live.id, &old.difference(&new).collect::<Vec<_>>()).await?;
         }
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        elb::tag(aws, &live.id, tags).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

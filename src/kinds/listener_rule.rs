@@ -279,6 +279,7 @@ async fn set_priorities(aws: &Aws, pairs: &[(&str, u16)]) -> Result<()> {
 impl Kind for ListenerRule {
     const NAME: &'static str = "listener_rule";
     const REPLACED_BY: &'static [&'static str] = &["listener_arn"];
+    const UNIQUE: &'static [&'static str] = &["listener_arn", "priority"];
     const OUTPUTS: &'static [&'static str] = &["arn"];
 
     fn normalize(&mut self) {
@@ -339,6 +340,10 @@ impl Kind for ListenerRule {
         }
         self.modify(aws, live).await?;
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        elb::tag(aws, &live.id, tags).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -347,6 +347,10 @@ impl Kind for LoadBalancer {
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        elb::tag(aws, &live.id, tags).await
+    }
+
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         const PROTECTION: &str = "deletion_protection.enabled";
         if live.spec.deletion_protection {

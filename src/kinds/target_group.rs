@@ -470,6 +470,10 @@ impl Kind for TargetGroup {
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        elb::tag(aws, &live.id, tags).await
+    }
+
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let request = aws.elb().delete_target_group().target_group_arn(&live.id);
         aws.call("elb:DeleteTargetGroup", request.send()).await.map(drop)

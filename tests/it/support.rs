@@ -54,6 +54,7 @@ pub fn scope(wanted: &[&str]) -> Scope {
         region: REGION.into(),
         partition: "aws".into(),
         wanted: wanted.iter().map(|address| address.parse().expect("an address")).collect(),
+        names: BTreeMap::new(),
         memo: infra::aws::Memo::default(),
     }
 }
@@ -73,14 +74,7 @@ impl Bench {
 
     /// Creates the shell, waits, updates to the whole, and returns what `list` then says, which must equal `spec`.
     pub async fn create<K: Kind>(&self, name: &str, spec: &K) -> Live<K> {
-        let address = Address::new(K::NAME, name);
-        let making = Making {
-            identity: scope(&[]).identity(&address),
-            account: "123456789012".into(),
-            region: REGION.into(),
-            partition: "aws".into(),
-            token: format!("run1{name}"),
-        };
+        let making = making::<K>(name);
         let id = spec.create(&self.aws, &making).await.expect("create");
         let outputs = self.settle::<K>(&id).await.expect("ready after create");
         let tagged = infra::tags::decode(&infra::tags::encode(&making.identity, &Default::default())).expect("tags");
@@ -94,6 +88,11 @@ impl Bench {
         assert_eq!(live.outputs, outputs, "list and poll agree on outputs");
         assert_eq!(live.id, id);
         live
+    }
+
+    /// Only the create itself, as after an answer that was lost.
+    pub async fn try_create<K: Kind>(&self, name: &str, spec: &K) -> infra::kind::Result<Id> {
+        spec.create(&self.aws, &making::<K>(name)).await
     }
 
     /// Updates to `spec` and checks that a list then says so.
@@ -132,6 +131,16 @@ impl Bench {
             }
         }
         panic!("{} {id} does not settle", K::NAME)
+    }
+}
+
+fn making<K: Kind>(name: &str) -> Making {
+    Making {
+        identity: scope(&[]).identity(&Address::new(K::NAME, name)),
+        account: "123456789012".into(),
+        region: REGION.into(),
+        partition: "aws".into(),
+        token: format!("run1{name}"),
     }
 }
 

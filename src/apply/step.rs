@@ -1,0 +1,263 @@
+//! One step: the call, its retries, and the wait until AWS has done it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Context, Event};
+use crate::address::{Address, DEPOSED};
+use crate::kind::{Class, Driver, Failure, Health, Id, Info, Live, Making, Progress, Result};
+use crate::kinds;
+use crate::plan::{Step, Verb};
+use crate::tags::Tags;
+use crate::value::{Fields, Output, Outputs, resolve};
+
+/// The first pause between two looks or tries; each further one is half as long again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause: what the rate limits of the services bear with many resources waiting at once.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long AWS may not know yet what it has just made.
+const VISIBILITY: Duration = Duration::from_secs(120);
+/// How long to look for what an unanswered create may have made, before it is tried again.
+const LOOK: Duration = Duration::from_secs(30);
+/// Tries of a call whose answer was lost, beyond the SDK's own.
+const UNANSWERED_TRIES: u32 = 3;
+
+/// A resource as its create step left it.
+#[derive(Clone, Debug)]
+pub(super) struct Created {
+    id: Id,
+    fields: Fields,
+    outputs: Outputs,
+}
+
+pub(super) struct Done {
+    pub outputs: Option<Outputs>,
+    pub created: Option<Created>,
+}
+
+pub(super) struct Ended {
+    pub result: Result<Done>,
+    pub took: Duration,
+}
+
+impl Ended {
+    /// The end of a task that was dropped or has panicked.
+    pub fn lost(error: &tokio::task::JoinError) -> Self {
+        let (code, message) = if error.is_cancelled() {
+            ("Interrupted", "stopped while it was in flight: it may or may not have been done".to_owned())
+        } else {
+            ("Defect", error.to_string())
+        };
+        Self { result: Err(Failure::new("apply", code, message)), took: Duration::ZERO }
+    }
+}
+
+pub(super) struct Run {
+    pub step: Step,
+    pub context: Arc<Context>,
+    pub making: Making,
+    pub created: Option<Created>,
+    pub known: BTreeMap<Address, Outputs>,
+    pub events: mpsc::UnboundedSender<Event>,
+    pub started: Instant,
+}
+
+/// Growing pauses.
+struct Pause(Duration);
+
+impl Pause {
+    async fn wait(&mut self) {
+        sleep(self.0).await;
+        self.0 = (self.0 * 3 / 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl Run {
+    pub async fn execute(self) -> Ended {
+        let started = self.started;
+        let result = match (kinds::find(&self.step.address.kind), self.context.drivers.get(self.step.address.kind.as_str()))
+        {
+            (Some(info), Some(driver)) => match timeout_at(started + info.deadline, self.verb(info, driver.as_ref())).await {
+                Ok(result) => result,
+                Err(_) => Err(Failure::new(
+                    "apply",
+                    "DeadlineExceeded",
+                    format!("not done after {} minutes; AWS may still be at it, run the same command again", info.deadline.as_secs() / 60),
+                )),
+            },
+            _ => Err(Failure::new("apply", "UnknownKind", format!("there is no kind {}", self.step.address.kind))),
+        };
+        Ended { result, took: started.elapsed() }
+    }
+
+    async fn verb(&self, info: &Info, driver: &dyn Driver) -> Result<Done> {
+        let outputs = match &self.step.verb {
+            Verb::Create(fields) => return self.create(info, driver, fields).await,
+            Verb::Fill(fields) => {
+                let created = self.created.as_ref().ok_or_else(|| defect("there is nothing to fill"))?;
+                let live = self.live(created.id.clone(), created.fields.clone(), created.outputs.clone());
+                Some(self.update(driver, &live, fields).await?)
+            }
+            Verb::Update { live, fields } => Some(self.update(driver, live, fields).await?),
+            Verb::Empty { live, fields } => {
+                self.update(driver, live, fields).await?;
+                None
+            }
+            Verb::Depose(live) => {
+                let mark = Tags::from([(DEPOSED.to_owned(), "true".to_owned())]);
+                self.retry(|| driver.tag(live, &mark)).await?;
+                None
+            }
+            Verb::Delete(live) => {
+                self.retry(|| driver.delete(live)).await?;
+                self.gone(driver, &live.id).await?;
+                None
+            }
+            Verb::Wait(live) => Some(self.ready(driver, &live.id).await?),
+        };
+        Ok(Done { outputs, created: None })
+    }
+
+    async fn create(&self, info: &Info, driver: &dyn Driver, fields: &Fields) -> Result<Done> {
+        let fields = self.resolved(info, fields)?;
+        let id = self.make(driver, &fields).await?;
+        let mut outputs = self.ready(driver, &id).await?;
+        let shell = (info.shell)(&fields).map_err(|error| defect(error.to_string()))?;
+        if shell != fields {
+            let live = self.live(id.clone(), shell, outputs);
+            self.retry(|| driver.update(&fields, &live)).await?;
+            outputs = self.ready(driver, &id).await?;
+        }
+        Ok(Done { outputs: Some(outputs.clone()), created: Some(Created { id, fields, outputs }) })
+    }
+
+    /// Creates the shell. After a lost answer it looks for the resource by its tags before it tries again.
+    async fn make(&self, driver: &dyn Driver, fields: &Fields) -> Result<Id> {
+        for _ in 1..UNANSWERED_TRIES {
+            match self.retry_busy(|| driver.create(fields, &self.making)).await {
+                Err(failure) if failure.class == Class::Unanswered => {
+                    self.waiting(format!("an answer was lost ({}); looking for it", failure.code));
+                    if let Some(id) = self.find(driver).await? {
+                        return Ok(id);
+                    }
+                }
+                other => return other,
+            }
+        }
+        self.retry_busy(|| driver.create(fields, &self.making)).await
+    }
+
+    async fn find(&self, driver: &dyn Driver) -> Result<Option<Id>> {
+        let until = Instant::now() + LOOK;
+        let mut pause = Pause(FIRST_PAUSE);
+        while Instant::now() < until {
+            let found = driver.list(&self.context.scope.afresh()).await?;
+            let same = |live: &&Live<Fields>| live.identity == self.making.identity && !live.deposed;
+            if let Some(live) = found.iter().filter(|live| live.health != Health::Tombstone).find(same) {
+                return Ok(Some(live.id.clone()));
+            }
+            pause.wait().await;
+        }
+        Ok(None)
+    }
+
+    async fn update(&self, driver: &dyn Driver, live: &Live<Fields>, fields: &Fields) -> Result<Outputs> {
+        let info = kinds::find(&self.step.address.kind).ok_or_else(|| defect("an unknown kind"))?;
+        let fields = self.resolved(info, fields)?;
+        self.retry(|| driver.update(&fields, live)).await?;
+        self.ready(driver, &live.id).await
+    }
+
+    fn live(&self, id: Id, spec: Fields, outputs: Outputs) -> Live<Fields> {
+        let identity = self.making.identity.clone();
+        Live { identity, id, spec, outputs, deposed: false, health: Health::Ok, notes: Vec::new() }
+    }
+
+    /// The fields with all references replaced, in normal form.
+    fn resolved(&self, info: &Info, fields: &Fields) -> Result<Fields> {
+        let known = |output: &Output| self.known.get(&output.of)?.get(&output.name).cloned();
+        let fields = resolve(fields, &known);
+        if let Some(output) = fields.values().flat_map(|value| value.references()).next() {
+            return Err(defect(format!("{output} is not known")));
+        }
+        (info.normalize)(&fields).map_err(|error| defect(error.to_string()))
+    }
+
+    async fn ready(&self, driver: &dyn Driver, id: &Id) -> Result<Outputs> {
+        let mut pause = Pause(FIRST_PAUSE);
+        let mut said = String::new();
+        let invisible = Instant::now() + VISIBILITY;
+        loop {
+            let on = match self.retry(|| driver.poll(id)).await? {
+                Progress::Ready(outputs) => return Ok(outputs),
+                Progress::Failed { why } => return Err(Failure::new("apply", "Failed", why)),
+                Progress::Gone if Instant::now() > invisible => {
+                    return Err(Failure::new("apply", "Vanished", format!("{id} does not exist any more")));
+                }
+                Progress::Gone => "AWS to show it".to_owned(),
+                Progress::Waiting { on } => on,
+            };
+            if on != said {
+                self.waiting(on.clone());
+                said = on;
+            }
+            pause.wait().await;
+        }
+    }
+
+    async fn gone(&self, driver: &dyn Driver, id: &Id) -> Result<()> {
+        let mut pause = Pause(FIRST_PAUSE);
+        let mut said = false;
+        while !matches!(self.retry(|| driver.poll(id)).await?, Progress::Gone) {
+            if !std::mem::replace(&mut said, true) {
+                self.waiting("AWS to finish the delete".to_owned());
+            }
+            pause.wait().await;
+        }
+        Ok(())
+    }
+
+    /// Tries again while AWS is busy, and a few times after a lost answer: for calls that may be repeated.
+    async fn retry<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
+        for _ in 1..UNANSWERED_TRIES {
+            match self.retry_busy(&call).await {
+                Err(failure) if failure.class == Class::Unanswered => self.waiting(format!("an answer ({})", failure.code)),
+                other => return other,
+            }
+        }
+        self.retry_busy(call).await
+    }
+
+    async fn retry_busy<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
+        let mut pause = Pause(FIRST_PAUSE);
+        let mut said = String::new();
+        let invisible = Instant::now() + VISIBILITY;
+        loop {
+            let failure = match call().await {
+                Err(failure) if failure.class == Class::Busy => failure,
+                // What was made a moment ago may not be visible to the service that needs it.
+                Err(failure) if failure.class == Class::NotFound && Instant::now() < invisible => failure,
+                other => return other,
+            };
+            if failure.code != said {
+                self.waiting(format!("{} ({})", failure.message, failure.code));
+                said.clone_from(&failure.code);
+            }
+            pause.wait().await;
+        }
+    }
+
+    fn waiting(&self, on: String) {
+        // The receiver outlives all steps, except after a second interruption, when nobody reads.
+        let _ = self.events.send(Event::Waiting { address: self.step.address.clone(), on });
+    }
+}
+
+fn defect(message: impl Into<String>) -> Failure {
+    Failure::new("apply", "Defect", message)
+}

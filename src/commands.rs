@@ -1,0 +1,141 @@
+//! The command line: one file a command, which joins the steps of the pipeline.
+
+mod apply;
+mod destroy;
+mod lock;
+mod output;
+mod plan;
+mod schema;
+mod session;
+mod unlock;
+mod validate;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::address::Address;
+
+/// Plans, applies and releases AWS environments from one YAML file each, with live AWS as the only state.
+#[derive(Parser)]
+#[command(name = "infra", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check environment files without AWS
+    Validate(validate::Arguments),
+    /// Show what apply would change
+    Plan(plan::Arguments),
+    /// Change AWS to what the file says
+    Apply(apply::Arguments),
+    /// Delete everything of an environment
+    Destroy(destroy::Arguments),
+    /// Print what AWS tells of the environment's resources: ids, ARNs, names, endpoints
+    Output(output::Arguments),
+    /// Print the JSON Schema of environment files
+    Schema,
+    /// Show who is writing to an environment
+    Lock(lock::Arguments),
+    /// Declare a lock free whose owner is surely dead
+    Unlock(unlock::Arguments),
+}
+
+/// Which environment, and with which variables.
+#[derive(Args, Clone)]
+pub struct Source {
+    /// Folder of the environment files
+    #[arg(long, default_value = "environments", value_name = "FOLDER")]
+    dir: PathBuf,
+    /// Set a variable of the file (repeatable)
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    vars: Vec<(String, String)>,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+/// Which part of a plan.
+#[derive(Args, Clone, Default)]
+struct Selection {
+    /// Only this address and what it needs (repeatable)
+    #[arg(long = "target", value_name = "ADDRESS")]
+    targets: Vec<Address>,
+    /// Not this address, nor what needs it (repeatable)
+    #[arg(long = "exclude", value_name = "ADDRESS")]
+    excluded: Vec<Address>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// How a command ended when nothing went wrong in running it.
+enum Ended {
+    Well,
+    /// There are changes, and the caller asked to be told by the exit status.
+    Changes,
+    /// The report says what failed.
+    Failed,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::from_env("INFRA_LOG");
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Validate(arguments) => validate::run(&arguments),
+            Command::Plan(arguments) => plan::run(&arguments).await,
+            Command::Apply(arguments) => apply::run(&arguments).await,
+            Command::Destroy(arguments) => destroy::run(&arguments).await,
+            Command::Output(arguments) => output::run(&arguments).await,
+            Command::Schema => schema::run(),
+            Command::Lock(arguments) => lock::run(&arguments).await,
+            Command::Unlock(arguments) => unlock::run(&arguments).await,
+        }
+    });
+    match result {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Changes) => ExitCode::from(2),
+        Ok(Ended::Failed) => ExitCode::FAILURE,
+        Err(error) => {
+            let style = anstyle::AnsiColor::Red.on_default().bold();
+            say(&format!("{style}error{style:#}: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a result on standard output. A reader that has gone away is no reason to fail.
+fn print(text: &str) {
+    let mut out = anstream::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { writeln!(out) });
+}
+
+/// Prints a line about what happens on standard error.
+fn say(text: &str) {
+    let mut out = anstream::stderr().lock();
+    let _ = writeln!(out, "{text}");
+}

@@ -1,0 +1,221 @@
+//! `infra apply ENV` and `infra apply FILE`
+
+mod progress;
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, IsTerminal as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use tokio::sync::watch;
+
+use super::plan::{Saved, show};
+use super::session::{self, Session};
+use super::{Ended, Format, Selection, Source, print, say};
+use crate::address::Address;
+use crate::apply::{Context, Signal, apply};
+use crate::desired::Desired;
+use crate::lock::{Holder, Lock};
+use crate::plan::Plan;
+use crate::report;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The environment, or the file of a saved plan
+    #[arg(value_name = "ENV|FILE")]
+    env: String,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    writing: Writing,
+    /// Consent to replace or delete this resource with the data it holds (repeatable)
+    #[arg(long, value_name = "ADDRESS")]
+    allow_data_loss: Vec<Address>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// How a plan is carried out.
+#[derive(clap::Args)]
+pub struct Writing {
+    /// Steps at once
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    parallel: u16,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Write without a lock, where SSM cannot be used: name the environment once more
+    #[arg(long, value_name = "ENV")]
+    no_lock: Option<String>,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<Ended> {
+    let file = Path::new(&arguments.env);
+    let saved = if file.is_file() { Some(Saved::read(file)?) } else { None };
+    let (session, desired, again) = match &saved {
+        Some(saved) => {
+            let session = Session::connect(&saved.desired.account, &saved.desired.region).await?;
+            (session, saved.desired.clone(), format!("infra apply {}", saved.desired.environment))
+        }
+        None => {
+            let loaded = session::load(&arguments.source, &arguments.env)?;
+            let session = Session::connect(&loaded.file.account, &loaded.file.region).await?;
+            let desired = session::desired(&loaded, Some(&session.place.zones))?;
+            (session, desired, format!("infra apply {}", arguments.env))
+        }
+    };
+    let selected = |given: &[Address], saved: Option<&BTreeSet<Address>>| match saved {
+        Some(saved) => saved.clone(),
+        None => given.iter().cloned().collect(),
+    };
+    let targets = selected(&arguments.selection.targets, saved.as_ref().map(|saved| &saved.targets));
+    let excluded = selected(&arguments.selection.excluded, saved.as_ref().map(|saved| &saved.excluded));
+    let ready = |plan: Plan| {
+        let plan = plan.limited_to(&targets, &excluded);
+        if let Some(saved) = &saved
+            && saved.digest != plan.digest
+        {
+            bail!("the world has moved since this plan was saved; nothing was changed\n  plan again: infra plan {}", plan.environment);
+        }
+        Ok(plan)
+    };
+    let consent = |plan: &Plan| {
+        refuse_data_loss(plan, &arguments.allow_data_loss)?;
+        if saved.is_none() && !arguments.yes {
+            ask(&format!("Apply this to {}? Only `yes` goes on: ", plan.environment), "yes", "--yes")?;
+        }
+        Ok(())
+    };
+    write(&session, &desired, &arguments.writing, &again, ready, consent).await
+}
+
+fn refuse_data_loss(plan: &Plan, allowed: &[Address]) -> Result<()> {
+    let refused: Vec<String> = plan
+        .data_losses()
+        .filter(|planned| !allowed.contains(&planned.address))
+        .map(|planned| format!("--allow-data-loss {}", planned.address))
+        .collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    bail!("this plan destroys data; nothing was changed\n  if that is wanted, add: {}", refused.join(" "))
+}
+
+/// Takes the lock, plans, shows, asks, and carries out.
+pub async fn write(
+    session: &Session,
+    desired: &Desired,
+    writing: &Writing,
+    again: &str,
+    ready: impl FnOnce(Plan) -> Result<Plan>,
+    consent: impl FnOnce(&Plan) -> Result<()>,
+) -> Result<Ended> {
+    let environment = &desired.environment;
+    if writing.no_lock.as_ref().is_some_and(|name| name != environment) {
+        bail!("--no-lock must name the environment: {environment}");
+    }
+    let lock = Lock::of(&session.aws, &desired.project, environment);
+    let held = match writing.no_lock {
+        Some(_) => None,
+        None => Some(lock.acquire(Arc::clone(&session.aws), Holder::this(again)).await?),
+    };
+    let (signal, listening) = listen(held.as_ref().map(crate::lock::Held::lost));
+    let scope = session.scope(desired);
+    let ended = async {
+        let plan = ready(session.plan(&scope, desired).await?)?;
+        show(&plan, writing.format)?;
+        if plan.is_empty() {
+            return Ok(Ended::Well);
+        }
+        if !plan.blocked.is_empty() {
+            bail!("some addresses are blocked, see above; nothing was changed");
+        }
+        consent(&plan)?;
+        carry_out(session, &plan, scope, writing, again, signal).await
+    };
+    let ended = ended.await;
+    listening.abort();
+    if let Some(held) = held
+        && let Err(failure) = lock.release(held).await
+    {
+        say(&format!("the lock could not be given back and expires by itself: {failure}"));
+    }
+    ended
+}
+
+async fn carry_out(
+    session: &Session,
+    plan: &Plan,
+    scope: crate::kind::Scope,
+    writing: &Writing,
+    again: &str,
+    signal: watch::Receiver<Signal>,
+) -> Result<Ended> {
+    let started = Instant::now();
+    let run = crate::address::hex(&rand::random::<[u8; 8]>());
+    let context = Context { drivers: crate::kinds::drivers(&session.aws), scope: scope.afresh(), run };
+    let mut progress = progress::Progress::new(plan.steps.node_count(), writing.format);
+    let report = apply(plan, Arc::new(context), usize::from(writing.parallel), signal, |event| progress.show(&event)).await;
+    progress.end();
+    match writing.format {
+        Format::Text => print(&report::outcome(&report, started.elapsed(), again)),
+        Format::Json => print(&serde_json::to_string_pretty(&report::outcome_json(&report))?),
+    }
+    Ok(if report.is_success() { Ended::Well } else { Ended::Failed })
+}
+
+/// Turns interruptions of the user, and the loss of the lock, into signals to the executor.
+fn listen(lost: Option<watch::Receiver<bool>>) -> (watch::Receiver<Signal>, tokio::task::JoinHandle<()>) {
+    let (sender, signal) = watch::channel(Signal::Run);
+    let listening = tokio::spawn(async move {
+        let lost = async {
+            match lost {
+                Some(mut lost) => drop(lost.wait_for(|lost| *lost).await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(lost);
+        tokio::select! {
+            () = interrupted() => say("Finishing what is in flight; nothing new is started. Once more stops at once."),
+            () = &mut lost => say("The lock is lost: another may write. Nothing new is started."),
+        }
+        sender.send_replace(Signal::Drain);
+        interrupted().await;
+        sender.send_replace(Signal::Abort);
+        // The receiver may not be polled again before this task is dropped; stay until then.
+        std::future::pending::<()>().await;
+    });
+    (signal, listening)
+}
+
+async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut stream) => drop(stream.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+/// Asks on the terminal, and accepts one answer only.
+pub fn ask(question: &str, answer: &str, flag: &str) -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        bail!("nobody can answer here; nothing was changed\n  add {flag} to go on without a question");
+    }
+    say("");
+    eprint!("{question}");
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    if line.trim() != answer {
+        bail!("nothing was changed");
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! `infra destroy ENV`
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+
+use super::apply::{self, Writing, ask};
+use super::session::{self, Session};
+use super::{Ended, Source};
+use crate::desired::Desired;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The environment
+    env: String,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    writing: Writing,
+    /// Consent, where nobody can answer: the environment's name once more
+    #[arg(long, value_name = "ENV")]
+    confirm: Option<String>,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<Ended> {
+    let loaded = session::load(&arguments.source, &arguments.env)?;
+    if arguments.confirm.as_ref().is_some_and(|name| *name != loaded.name) {
+        bail!("--confirm must name the environment: {}", loaded.name);
+    }
+    let file = &loaded.file;
+    let session = Session::connect(&file.account, &file.region).await?;
+    let nothing = Desired {
+        project: file.project.clone(),
+        environment: loaded.name.clone(),
+        account: file.account.clone(),
+        region: file.region.clone(),
+        resources: BTreeMap::new(),
+    };
+    let consent = |_: &_| match &arguments.confirm {
+        Some(_) => Ok(()),
+        None => {
+            let question = format!("This destroys all of {0}. Type {0} to go on: ", loaded.name);
+            ask(&question, &loaded.name, &format!("--confirm {}", loaded.name))
+        }
+    };
+    let again = format!("infra destroy {}", arguments.env);
+    apply::write(&session, &nothing, &arguments.writing, &again, Ok, consent).await
+}

@@ -1,0 +1,86 @@
+//! `infra plan ENV`
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::session::{self, Session};
+use super::{Ended, Format, Selection, Source, print, say};
+use crate::address::Address;
+use crate::desired::Desired;
+use crate::plan::Plan;
+use crate::report;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The environment
+    env: String,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    selection: Selection,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Exit with 0 when there is nothing to change, 2 when there is, 1 on an error
+    #[arg(long)]
+    detailed_exitcode: bool,
+    /// Write the plan to a file, for `infra apply FILE`
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+/// What `--save` writes: enough to plan again and see whether the world has moved.
+#[derive(Serialize, Deserialize)]
+pub struct Saved {
+    version: u32,
+    pub digest: String,
+    pub targets: BTreeSet<Address>,
+    pub excluded: BTreeSet<Address>,
+    pub desired: Desired,
+}
+
+const VERSION: u32 = 1;
+
+impl Saved {
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let saved: Self =
+            serde_json::from_str(&text).with_context(|| format!("{} is not a saved plan", path.display()))?;
+        if saved.version != VERSION {
+            bail!("{} is a plan of version {}; this program reads {VERSION}", path.display(), saved.version);
+        }
+        Ok(saved)
+    }
+}
+
+pub async fn run(arguments: &Arguments) -> Result<Ended> {
+    let loaded = session::load(&arguments.source, &arguments.env)?;
+    let session = Session::connect(&loaded.file.account, &loaded.file.region).await?;
+    let desired = session::desired(&loaded, Some(&session.place.zones))?;
+    let scope = session.scope(&desired);
+    let targets: BTreeSet<Address> = arguments.selection.targets.iter().cloned().collect();
+    let excluded: BTreeSet<Address> = arguments.selection.excluded.iter().cloned().collect();
+    let plan = session.plan(&scope, &desired).await?.limited_to(&targets, &excluded);
+    show(&plan, arguments.format)?;
+    if let Some(path) = &arguments.save {
+        let saved = Saved { version: VERSION, digest: plan.digest.clone(), targets, excluded, desired };
+        std::fs::write(path, serde_json::to_string_pretty(&saved)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        say(&format!("Saved. Apply just this with: infra apply {}", path.display()));
+    }
+    Ok(match (plan.blocked.is_empty(), plan.is_empty(), arguments.detailed_exitcode) {
+        (false, _, _) => Ended::Failed,
+        (true, false, true) => Ended::Changes,
+        _ => Ended::Well,
+    })
+}
+
+pub fn show(plan: &Plan, format: Format) -> Result<()> {
+    match format {
+        Format::Text => print(&report::plan_text(plan)),
+        Format::Json => print(&serde_json::to_string_pretty(&report::plan_json(plan))?),
+    }
+    Ok(())
+}

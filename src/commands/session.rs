@@ -1,0 +1,126 @@
+//! What most commands begin with: the file, the account, what is desired and what is live.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Source, say};
+use crate::aws::Aws;
+use crate::desired::Desired;
+use crate::diagnostic::{self, Diagnostic};
+use crate::environment::{self, Loaded};
+use crate::kind::{Drivers, Failure, Scope};
+use crate::kinds;
+use crate::live::{self, Place};
+use crate::plan::{Plan, Snapshot};
+
+/// A connection to the account that an environment names.
+pub struct Session {
+    pub aws: Arc<Aws>,
+    pub place: Place,
+    pub drivers: Drivers,
+}
+
+/// Reads and checks an environment file. The findings have been shown when this fails.
+pub fn load(source: &Source, name: &str) -> Result<Loaded> {
+    let path = source.dir.join(format!("{name}.yaml"));
+    if !path.exists() {
+        bail!("there is no {}{}", path.display(), others(source));
+    }
+    let read = |path: &str| std::fs::read_to_string(path);
+    match environment::load(&path.to_string_lossy(), &source.vars, &read) {
+        Ok(loaded) => {
+            if !loaded.warnings.is_empty() {
+                say(diagnostic::render(&loaded.warnings, &loaded.sources, true).trim_end());
+            }
+            Ok(loaded)
+        }
+        Err(failed) => {
+            say(diagnostic::render(&failed.diagnostics, &failed.sources, true).trim_end());
+            bail!("{} is not valid", path.display())
+        }
+    }
+}
+
+fn others(source: &Source) -> String {
+    let names = names(source).unwrap_or_default();
+    match names.is_empty() {
+        true => format!("; name the folder of the environment files with --dir (now {})", source.dir.display()),
+        false => format!("; there are {}", names.join(", ")),
+    }
+}
+
+/// The names of all environments in the folder. A file without a project is a base for others.
+pub fn names(source: &Source) -> Result<Vec<String>> {
+    let folder = std::fs::read_dir(&source.dir).with_context(|| format!("cannot read {}", source.dir.display()))?;
+    let mut names = Vec::new();
+    for entry in folder {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml")
+            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
+            && stem != "base"
+            && !stem.starts_with("base-")
+        {
+            names.push(stem.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Expands a file into resources. The findings have been shown when this fails.
+pub fn desired(loaded: &Loaded, zones: Option<&[String]>) -> Result<Desired> {
+    environment::desired(loaded, zones).map_err(|diagnostics: Vec<Diagnostic>| {
+        say(diagnostic::render(&diagnostics, &loaded.sources, true).trim_end());
+        anyhow::anyhow!("{} is not valid", loaded.path)
+    })
+}
+
+impl Session {
+    /// Connects, and refuses the wrong account.
+    pub async fn connect(account: &str, region: &str) -> Result<Self> {
+        let aws = Arc::new(Aws::connect(region).await);
+        let place = Place::find(&aws).await.map_err(unreachable_aws)?;
+        if place.account != account {
+            bail!(
+                "the credentials are of account {}, but the file says {account}; nothing was read or changed\n  \
+                 choose the right profile with AWS_PROFILE, or mend `account`",
+                place.account
+            );
+        }
+        let drivers = kinds::drivers(&aws);
+        Ok(Self { aws, place, drivers })
+    }
+
+    /// The scope of one environment.
+    pub fn scope(&self, desired: &Desired) -> Scope {
+        let wanted: BTreeSet<_> = desired.resources.keys().cloned().collect();
+        live::scope(&self.place, &desired.project, &desired.environment, &desired.region, wanted)
+    }
+
+    /// Everything of the environment that is live.
+    pub async fn snapshot(&self, scope: &Scope) -> Result<Snapshot> {
+        live::snapshot(scope, &self.drivers).await.map_err(|failures| {
+            let mut lines = BTreeMap::new();
+            for failure in &failures {
+                lines.entry(failure.to_string()).or_insert(());
+            }
+            let lines: Vec<String> = lines.into_keys().collect();
+            anyhow::anyhow!("AWS could not be read, so nothing is planned:\n  {}", lines.join("\n  "))
+        })
+    }
+
+    /// The plan from what is live to `desired`.
+    pub async fn plan(&self, scope: &Scope, desired: &Desired) -> Result<Plan> {
+        let snapshot = self.snapshot(scope).await?;
+        Ok(crate::plan::plan(desired, &snapshot)?)
+    }
+}
+
+fn unreachable_aws(failure: Failure) -> anyhow::Error {
+    anyhow::anyhow!(
+        "AWS did not say who we are: {failure}\n  sign in first: `aws sso login`, a role in CI, or AWS_ACCESS_KEY_ID and \
+         AWS_SECRET_ACCESS_KEY"
+    )
+}

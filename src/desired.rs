@@ -1,0 +1,207 @@
+//! What should be: every resource of an environment with its fields, and the references between them.
+//!
+//! [`Desired::new`] takes the resources that the sections of a file expand into, brings each to its normal form, and
+//! reports everything that is wrong with them at once: limits of AWS, references to nothing, cycles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graphmap::DiGraphMap;
+use serde::{Deserialize, Serialize};
+
+use crate::address::Address;
+use crate::kind::Info;
+use crate::kinds;
+use crate::value::{Fields, Output, Value};
+
+/// One resource that should exist.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    pub address: Address,
+    pub fields: Fields,
+    /// Resources that must be complete before this one is made, beyond those that its fields name.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub after: BTreeSet<Address>,
+    /// Where in the file it comes from, as in `services`, `api`.
+    #[serde(default)]
+    pub origin: Vec<String>,
+}
+
+impl Resource {
+    /// The kind. [`Desired::new`] lets no other in.
+    #[must_use]
+    pub fn info(&self) -> &'static Info {
+        kinds::find(&self.address.kind).unwrap_or_else(|| unreachable!("{} has a kind", self.address))
+    }
+
+    /// What it refers to in fields that are set at creation.
+    #[must_use]
+    pub fn needs(&self) -> BTreeSet<&Output> {
+        let late = self.info().late;
+        let early = self.fields.iter().filter(|(name, _)| !late.contains(&name.as_str()));
+        early.flat_map(|(_, value)| value.references()).collect()
+    }
+
+    /// What it refers to in fields that are filled later.
+    #[must_use]
+    pub fn needs_late(&self) -> BTreeSet<&Output> {
+        self.info().late.iter().filter_map(|name| self.fields.get(*name)).flat_map(Value::references).collect()
+    }
+}
+
+/// All resources of an environment, checked, in normal form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Desired {
+    pub project: String,
+    pub environment: String,
+    pub account: String,
+    pub region: String,
+    #[serde(with = "as_list")]
+    pub resources: BTreeMap<Address, Resource>,
+}
+
+/// Something wrong with what the file asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The place in the file, as in `services`, `api`, `port`.
+    pub path: Vec<String>,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+impl Desired {
+    /// Checks `resources`. The errors are complete: each resource is looked at, whatever is wrong with the others.
+    pub fn new(
+        project: &str,
+        environment: &str,
+        account: &str,
+        region: &str,
+        resources: impl IntoIterator<Item = Resource>,
+    ) -> Result<Self, Vec<Wrong>> {
+        let mut wrong = Vec::new();
+        let mut all = BTreeMap::new();
+        for resource in resources {
+            let origin = resource.origin.clone();
+            let address = resource.address.clone();
+            let Some(resource) = normal(resource, &mut wrong) else { continue };
+            if let Some(first) = all.insert(address.clone(), resource) {
+                let message = format!("{address} is made twice, here and by {}", first.origin.join("."));
+                wrong.push(Wrong { path: origin, message, help: Some("give one of them another name".to_owned()) });
+            }
+        }
+        wrong.extend(all.values().flat_map(|resource| undefined(resource, &all)));
+        if wrong.is_empty() {
+            wrong.extend(cycles(&all));
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let (project, environment) = (project.to_owned(), environment.to_owned());
+        Ok(Self { project, environment, account: account.to_owned(), region: region.to_owned(), resources: all })
+    }
+
+    /// The addresses so that each stands behind all that it needs at its creation.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<&Resource> {
+        let graph = creation_graph(&self.resources);
+        // A strongly connected component holds one address, since there are no cycles, and they come in reverse order
+        // of the edges: what others need comes first.
+        tarjan_scc(&graph).into_iter().flatten().filter_map(|address| self.resources.get(address)).collect()
+    }
+}
+
+fn normal(mut resource: Resource, wrong: &mut Vec<Wrong>) -> Option<Resource> {
+    let at = |field: &str| {
+        let mut path = resource.origin.clone();
+        path.extend(field.split('.').filter(|part| !part.is_empty()).map(str::to_owned));
+        path
+    };
+    let Some(info) = kinds::find(&resource.address.kind) else {
+        let names = kinds::ALL.iter().map(|info| info.name);
+        let near = names.min_by_key(|name| strsim::damerau_levenshtein(name, &resource.address.kind));
+        let message = format!("there is no kind `{}`", resource.address.kind);
+        let help = near.map(|name| format!("the nearest is `{name}`"));
+        wrong.push(Wrong { path: at(""), message, help });
+        return None;
+    };
+    match (info.normalize)(&resource.fields) {
+        Ok(fields) => resource.fields = fields,
+        Err(error) => {
+            let message = format!("{}: {error}", resource.address);
+            wrong.push(Wrong { path: at(""), message, help: None });
+            return None;
+        }
+    }
+    for problem in (info.check)(&resource.fields).unwrap_or_default() {
+        let message = format!("{}: {}", resource.address, problem.message);
+        wrong.push(Wrong { path: at(&problem.path), message, help: problem.help });
+    }
+    Some(resource)
+}
+
+fn undefined(resource: &Resource, all: &BTreeMap<Address, Resource>) -> Vec<Wrong> {
+    let referred = resource.fields.values().flat_map(Value::references).collect::<BTreeSet<_>>();
+    let referred = referred.into_iter().filter_map(|output| {
+        let (message, help) = match all.get(&output.of) {
+            None => {
+                let near = all.keys().min_by_key(|key| strsim::damerau_levenshtein(&key.to_string(), &output.of.to_string()));
+                let message = format!("{} refers to {}, which is not in the file", resource.address, output.of);
+                (message, near.map(|near| format!("the nearest address is {near}")))
+            }
+            Some(target) if !target.info().outputs.contains(&output.name.as_str()) => {
+                let message = format!("{} has no output `{}`", output.of, output.name);
+                (message, Some(format!("it has {}", target.info().outputs.join(", "))))
+            }
+            Some(_) => return None,
+        };
+        Some(Wrong { path: resource.origin.clone(), message, help })
+    });
+    let missing = resource.after.iter().filter(|address| !all.contains_key(address)).map(|address| Wrong {
+        path: resource.origin.clone(),
+        message: format!("{} comes after {address}, which is not in the file", resource.address),
+        help: None,
+    });
+    referred.chain(missing).collect()
+}
+
+fn creation_graph(all: &BTreeMap<Address, Resource>) -> DiGraphMap<&Address, ()> {
+    let mut graph = DiGraphMap::new();
+    for (address, resource) in all {
+        graph.add_node(address);
+        for needed in resource.needs().into_iter().map(|output| &output.of).chain(&resource.after) {
+            graph.add_edge(address, needed, ());
+        }
+    }
+    graph
+}
+
+fn cycles(all: &BTreeMap<Address, Resource>) -> Vec<Wrong> {
+    let graph = creation_graph(all);
+    let cyclic = |group: &Vec<&Address>| group.len() > 1 || graph.contains_edge(group[0], group[0]);
+    let groups = tarjan_scc(&graph).into_iter().filter(cyclic);
+    groups
+        .map(|mut group| {
+            group.sort();
+            let names = group.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → ");
+            Wrong {
+                path: all.get(group[0]).map(|resource| resource.origin.clone()).unwrap_or_default(),
+                message: format!("these refer to each other in a circle: {names} → {}", group[0]),
+                help: Some("take one of the references out; none of them can be made first".to_owned()),
+            }
+        })
+        .collect()
+}
+
+mod as_list {
+    use super::{Address, BTreeMap, Resource};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(map: &BTreeMap<Address, Resource>, serializer: S) -> Result<S::Ok, S::Error> {
+        map.values().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Address, Resource>, D::Error> {
+        let list = Vec::<Resource>::deserialize(deserializer)?;
+        Ok(list.into_iter().map(|resource| (resource.address.clone(), resource)).collect())
+    }
+}

@@ -1,0 +1,47 @@
+//! What a create does where AWS already has something under the name, and changes of a resource's whole set of tags.
+
+use crate::address::Identity;
+use crate::aws::Aws;
+use crate::kind::{Failure, Id, Kind, Live, Making, Result};
+use crate::tags::Tags;
+
+/// Takes over what a lost answer of an earlier try has left under our name, and refuses what is not ours. `found` is
+/// what bears the name, where it carries tags of ours at all.
+pub async fn adopt<K: Kind>(
+    spec: &K,
+    aws: &Aws,
+    making: &Making,
+    (name, found): (&str, Option<Live<K>>),
+    operation: &str,
+) -> Result<Id> {
+    match found {
+        Some(live) if live.identity == making.identity && !live.deposed => {
+            spec.update(aws, &live).await?;
+            Ok(live.id)
+        }
+        other => Err(taken(operation, K::NAME, name, other.map(|live| owner(&live.identity)))),
+    }
+}
+
+fn owner(identity: &Identity) -> String {
+    format!("{} of {} {}", identity.address, identity.project, identity.environment)
+}
+
+fn taken(operation: &str, kind: &str, name: &str, owner: Option<String>) -> Failure {
+    let owner =
+        owner.map_or_else(|| "nothing says that it is ours".to_owned(), |owner| format!("it belongs to {owner}"));
+    let kind = kind.replace('_', " ");
+    let message = format!(
+        "a {kind} named {name} exists, and {owner}: give this one another `name`, delete the other, or take it over \
+         with `infra adopt`"
+    );
+    Failure::new(operation, "NameTaken", message)
+}
+
+/// The tags to write and the keys to remove, to come from `before` to `after`.
+#[must_use]
+pub fn tag_change(before: &Tags, after: &Tags) -> (Tags, Vec<String>) {
+    let set = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    (set.map(|(key, value)| (key.clone(), value.clone())).collect(), gone.cloned().collect())
+}

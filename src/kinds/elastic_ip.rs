@@ -1,0 +1,61 @@
+//! A public IPv4 address that stays the same.
+
+use aws_sdk_ec2::types::{DomainType, ResourceType};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ec2;
+use crate::aws::{Aws, one_try};
+use crate::kind::{Id, Kind, Live, Making, Progress, Result, Scope};
+use crate::tags::Tags;
+
+/// A public IPv4 address that stays the same. What uses it (a NAT gateway, a host) refers to its `id`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ElasticIp {
+    #[serde(default)]
+    pub tags: Tags,
+}
+
+impl Kind for ElasticIp {
+    const NAME: &'static str = "elastic_ip";
+    const OUTPUTS: &'static [&'static str] = &["id", "public_ip"];
+
+    async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
+        let request = aws.ec2().describe_addresses().set_filters(Some(ec2::ours(scope)));
+        let answer = aws.call("ec2:DescribeAddresses", request.send()).await?;
+        let read = |address: &aws_sdk_ec2::types::Address| {
+            let tagged = scope.ours(Self::NAME, &ec2::read_tags(address.tags()))?;
+            let id = address.allocation_id()?;
+            let live = Live::new(tagged.clone(), id, Self { tags: tagged.user });
+            Some(live.output("id", id).output("public_ip", address.public_ip().unwrap_or_default()))
+        };
+        Ok(answer.addresses().iter().filter_map(read).collect())
+    }
+
+    async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
+        let tags = ec2::specification(ResourceType::ElasticIp, &making.identity, &self.tags);
+        let request = aws.ec2().allocate_address().domain(DomainType::Vpc).tag_specifications(tags).customize();
+        let request = request.config_override(aws_sdk_ec2::config::Builder::new().retry_config(one_try()));
+        let answer = aws.call("ec2:AllocateAddress", request.send()).await?;
+        ec2::made("ec2:AllocateAddress", answer.allocation_id())
+    }
+
+    async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
+        ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
+        // While a NAT gateway that is being deleted still holds the address, AWS refuses, and this is tried again.
+        aws.call("ec2:ReleaseAddress", aws.ec2().release_address().allocation_id(&live.id).send()).await.map(drop)
+    }
+
+    async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {
+        let request = aws.ec2().describe_addresses().allocation_ids(id);
+        let answer = aws.call("ec2:DescribeAddresses", request.send()).await?;
+        Ok(answer.addresses().first().map_or(Progress::Gone, |address| {
+            let public_ip = address.public_ip().unwrap_or_default().to_owned();
+            Progress::ready([("id", id.clone()), ("public_ip", public_ip)])
+        }))
+    }
+}

@@ -1,0 +1,108 @@
+//! What the kinds of RDS share: tags, which are not part of what lists answer, and names.
+
+use aws_sdk_rds::types::Tag;
+
+use super::{adopt, tagging};
+use crate::aws::Aws;
+use crate::kind::{Failure, Live, Problem, Result, Scope};
+use crate::tags::Tags;
+
+pub fn sdk_tags(tags: &Tags) -> Vec<Tag> {
+    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+pub fn read_tags(tags: &[Tag]) -> Tags {
+    let pair = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
+    tags.iter().filter_map(pair).collect()
+}
+
+/// The tags of a subnet or parameter group.
+pub async fn tags_of(aws: &Aws, arn: &str) -> Result<Tags> {
+    let request = aws.rds().list_tags_for_resource().resource_name(arn);
+    let answer = aws.call("rds:ListTagsForResource", request.send()).await?;
+    Ok(read_tags(answer.tag_list()))
+}
+
+/// Those of `found` (ARN and name first) that may be ours: what the index knows, and what bears a name of ours and may
+/// be too new for it. Their tags have to be read.
+pub async fn candidates<T>(
+    aws: &Aws,
+    scope: &Scope,
+    found: Vec<T>,
+    key: fn(&T) -> (Option<&str>, Option<&str>),
+) -> Result<Vec<T>> {
+    let index = tagging::index(aws, scope).await?;
+    let prefix = hyphens(&scope.prefix());
+    let ours = |item: &T| {
+        let (arn, name) = key(item);
+        arn.is_some_and(|arn| index.contains_key(arn)) || name.is_some_and(|name| name.starts_with(&prefix))
+    };
+    Ok(found.into_iter().filter(ours).collect())
+}
+
+/// Writes tags, whatever others there are.
+pub async fn tag(aws: &Aws, arn: &str, tags: &Tags) -> Result<()> {
+    let request = aws.rds().add_tags_to_resource().resource_name(arn).set_tags(Some(sdk_tags(tags)));
+    aws.call("rds:AddTagsToResource", request.send()).await.map(drop)
+}
+
+/// Brings the tags of ours on a resource from `before` to `after`.
+pub async fn retag(aws: &Aws, arn: &str, before: &Tags, after: &Tags) -> Result<()> {
+    let (set, gone) = adopt::tag_change(before, after);
+    if !set.is_empty() {
+        tag(aws, arn, &set).await?;
+    }
+    if !gone.is_empty() {
+        let request = aws.rds().remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(gone));
+        aws.call("rds:RemoveTagsFromResource", request.send()).await?;
+    }
+    Ok(())
+}
+
+/// The ARN of a live resource, by which tags are written.
+pub fn arn<T>(live: &Live<T>) -> Result<&str> {
+    let missing = || Failure::new("rds", "NoArn", format!("{} has no ARN among its outputs", live.identity.address));
+    live.outputs.get("arn").map(String::as_str).ok_or_else(missing)
+}
+
+/// Whether a create failed because the name is in use.
+pub fn exists(failure: &Failure) -> bool {
+    failure.code.ends_with("AlreadyExists") || failure.code.ends_with("AlreadyExistsFault")
+}
+
+/// A generated name in the alphabet of RDS, which knows no underscore and no two hyphens in a row.
+pub fn hyphens(name: &str) -> String {
+    let mut name = name.replace('_', "-").to_lowercase();
+    while name.contains("--") {
+        name = name.replace("--", "-");
+    }
+    name
+}
+
+/// The rule for the names of instances and parameter groups.
+pub fn check_name(name: &str, limit: usize) -> Option<Problem> {
+    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let valid = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= limit
+        && name.chars().all(letters)
+        && !name.contains("--")
+        && !name.ends_with('-');
+    let help = format!(
+        "use up to {limit} lower-case letters, digits and single hyphens, a letter first and no hyphen at the end"
+    );
+    (!valid).then(|| Problem::new("name", format!("RDS does not take the name `{name}`")).help(help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_rds() {
+        assert_eq!(hyphens("acme-test-my_db__2"), "acme-test-my-db-2");
+        assert_eq!(check_name("acme-test-main", 63), None);
+        for wrong in ["", "Main", "1main", "main-", "ma--in", "ma_in"] {
+            assert!(check_name(wrong, 63).is_some(), "{wrong}");
+        }
+    }
+}

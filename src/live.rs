@@ -1,0 +1,72 @@
+//! What is: every kind read at once into one [`Snapshot`].
+
+use futures::future::join_all;
+
+use crate::aws::{Aws, Memo};
+use crate::desired::{Desired, Resource};
+use crate::kind::{Drivers, Failure, Result, Scope};
+use crate::plan::Snapshot;
+
+/// Reads all kinds in parallel. Every kind that could not be read is reported.
+pub async fn snapshot(scope: &Scope, drivers: &Drivers) -> Result<Snapshot, Vec<Failure>> {
+    let mut live = Vec::new();
+    let mut failures = Vec::new();
+    for answer in join_all(drivers.values().map(|driver| driver.list(scope))).await {
+        match answer {
+            Ok(found) => live.extend(found),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    // Two kinds may wait for the same failed read.
+    failures.dedup();
+    if !failures.is_empty() {
+        return Err(failures);
+    }
+    live.sort_by(|a, b| (&a.identity, &a.id).cmp(&(&b.identity, &b.id)));
+    Ok(Snapshot { live })
+}
+
+/// Where the credentials lead: account and partition, and the zones of the region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub account: String,
+    pub partition: String,
+    /// The names of the zones that can be used, sorted.
+    pub zones: Vec<String>,
+}
+
+impl Place {
+    pub async fn find(aws: &Aws) -> Result<Self> {
+        let caller = aws.call("sts:GetCallerIdentity", aws.sts().get_caller_identity().send());
+        let zones = aws.call("ec2:DescribeAvailabilityZones", aws.ec2().describe_availability_zones().send());
+        let (caller, zones) = tokio::try_join!(caller, zones)?;
+        let usable = |zone: &&aws_sdk_ec2::types::AvailabilityZone| {
+            zone.zone_type().is_none_or(|kind| kind == "availability-zone")
+                && zone.state().is_none_or(|state| state.as_str() != "unavailable")
+        };
+        let zones = zones.availability_zones().iter().filter(usable);
+        let mut zones: Vec<String> = zones.filter_map(|zone| zone.zone_name().map(str::to_owned)).collect();
+        zones.sort();
+        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
+        Ok(Self { account: caller.account().unwrap_or_default().to_owned(), partition, zones })
+    }
+}
+
+/// The scope of one environment here.
+#[must_use]
+pub fn scope(place: &Place, desired: &Desired) -> Scope {
+    let named = |resource: &Resource| {
+        let name = ["name", "alias"].iter().find_map(|field| resource.fields.get(*field)?.as_text())?;
+        Some((resource.address.clone(), name.to_owned()))
+    };
+    Scope {
+        project: desired.project.clone(),
+        environment: desired.environment.clone(),
+        account: place.account.clone(),
+        region: desired.region.clone(),
+        partition: place.partition.clone(),
+        wanted: desired.resources.keys().cloned().collect(),
+        names: desired.resources.values().filter_map(named).collect(),
+        memo: Memo::default(),
+    }
+}

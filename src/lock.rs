@@ -1,0 +1,264 @@
+//! One writer for an environment. Every command that writes takes this lock first.
+//!
+//! A lock is the SSM parameter `/infra/<project>/<environment>/lock/<N>` with the highest N. Whoever creates N+1 without
+//! overwriting owns the environment, since SSM lets only one of two do so. The owner renews it; releasing writes that N
+//! is free; an owner that has not renewed for [`EXPIRY`] is taken to be dead.
+
+use std::time::Duration;
+
+use aws_sdk_ssm::types::ParameterType;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::aws::Aws;
+use crate::kind::{Class, Failure, Result};
+
+/// How often an owner renews.
+const RENEWAL: Duration = Duration::from_secs(20);
+/// After this long without a renewal the owner is dead. Clocks may differ by a part of it.
+const EXPIRY: SignedDuration = SignedDuration::from_secs(150);
+/// An owner that cannot renew for this long starts nothing more: well before others take over.
+const FENCE: Duration = Duration::from_secs(90);
+/// Locks older than the newest by this many are removed. SSM cannot re-create a name at once, so none is reused.
+const KEPT: u64 = 3;
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub who: String,
+    pub host: String,
+    pub process: u32,
+    pub command: String,
+    pub since: Timestamp,
+}
+
+impl Holder {
+    /// This process.
+    #[must_use]
+    pub fn this(command: &str) -> Self {
+        let variable = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok());
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+        Self {
+            who: variable(&["GITHUB_ACTOR", "USER", "LOGNAME"]).unwrap_or_else(|| "unknown".to_owned()),
+            host: host.or_else(|| variable(&["HOSTNAME"])).unwrap_or_else(|| "unknown".to_owned()),
+            process: std::process::id(),
+            command: command.to_owned(),
+            since: Timestamp::now(),
+        }
+    }
+
+    /// Whether this is a process of this machine that no longer runs.
+    fn is_gone(&self) -> bool {
+        let here = Self::this("").host;
+        here != "unknown"
+            && self.host == here
+            && std::path::Path::new("/proc/self").exists()
+            && !std::path::Path::new(&format!("/proc/{}", self.process)).exists()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Content {
+    Free,
+    Held(Holder),
+}
+
+/// The newest lock of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    pub number: u64,
+    content: Content,
+    renewed: Timestamp,
+}
+
+impl Newest {
+    /// Who holds it, or `None` where it is free or its owner is dead.
+    #[must_use]
+    pub fn holder(&self) -> Option<&Holder> {
+        match &self.content {
+            Content::Held(holder) if Timestamp::now().duration_since(self.renewed) < EXPIRY && !holder.is_gone() => {
+                Some(holder)
+            }
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn renewed(&self) -> Timestamp {
+        self.renewed
+    }
+}
+
+/// Why a lock was not had.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error(
+        "{environment} is locked by {who} on {host} (process {process}) with `{command}` since {since}\n  wait for it, or, if that process is \
+         surely dead, run: infra unlock {environment} {number}",
+        who = holder.who, host = holder.host, process = holder.process, command = holder.command, since = holder.since
+    )]
+    Held { environment: String, number: u64, holder: Holder },
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// The lock of one environment.
+pub struct Lock<'a> {
+    aws: &'a Aws,
+    project: String,
+    environment: String,
+}
+
+/// A lock that this process holds. It is renewed until it is released.
+pub struct Held {
+    pub number: u64,
+    renewal: JoinHandle<()>,
+    lost: watch::Receiver<bool>,
+}
+
+impl Held {
+    /// Turns true when the lock can no longer be relied on. Start nothing then.
+    #[must_use]
+    pub fn lost(&self) -> watch::Receiver<bool> {
+        self.lost.clone()
+    }
+}
+
+impl<'a> Lock<'a> {
+    #[must_use]
+    pub fn of(aws: &'a Aws, project: &str, environment: &str) -> Self {
+        Self { aws, project: project.to_owned(), environment: environment.to_owned() }
+    }
+
+    fn path(&self) -> String {
+        format!("/infra/{}/{}/lock", self.project, self.environment)
+    }
+
+    /// Takes the lock, or says who holds it.
+    pub async fn acquire(&self, aws: std::sync::Arc<Aws>, holder: Holder) -> Result<Held, Refused> {
+        let all = self.read().await?;
+        let newest = all.last();
+        if let Some(newest) = newest
+            && let Some(holder) = newest.holder()
+        {
+            let environment = self.environment.clone();
+            return Err(Refused::Held { environment, number: newest.number, holder: holder.clone() });
+        }
+        let number = newest.map_or(1, |newest| newest.number + 1);
+        let content = Content::Held(holder);
+        match write(self.aws, &self.name(number), &content, false).await {
+            Err(failure) if failure.code == "ParameterAlreadyExists" => {
+                // Somebody was faster by a moment; the next look says who.
+                let all = self.read().await?;
+                return Err(match all.last().and_then(|newest| newest.holder().map(|holder| (newest.number, holder))) {
+                    Some((number, holder)) => {
+                        Refused::Held { environment: self.environment.clone(), number, holder: holder.clone() }
+                    }
+                    None => Refused::Failed(failure),
+                });
+            }
+            other => other?,
+        }
+        self.clean(&all, number).await;
+        let (sender, lost) = watch::channel(false);
+        let renewal = tokio::spawn(renew(aws, self.path(), number, content, sender));
+        Ok(Held { number, renewal, lost })
+    }
+
+    /// Gives the lock back.
+    pub async fn release(&self, held: Held) -> Result<()> {
+        held.renewal.abort();
+        if *held.lost.borrow() {
+            return Ok(());
+        }
+        write(self.aws, &self.name(held.number), &Content::Free, true).await
+    }
+
+    /// Declares the lock `number` free, whoever holds it.
+    pub async fn force(&self, number: u64) -> Result<()> {
+        match self.newest().await? {
+            Some(newest) if newest.number == number => write(self.aws, &self.name(number), &Content::Free, true).await,
+            Some(newest) => {
+                let message = format!("the newest lock of {} is {}, not {number}", self.environment, newest.number);
+                Err(Failure::new("ssm:PutParameter", "WrongLock", message))
+            }
+            None => Err(Failure::new("ssm:PutParameter", "NoLock", format!("{} has no lock", self.environment))),
+        }
+    }
+
+    /// The newest lock, held or not.
+    pub async fn newest(&self) -> Result<Option<Newest>> {
+        Ok(self.read().await?.pop())
+    }
+
+    fn name(&self, number: u64) -> String {
+        format!("{}/{number}", self.path())
+    }
+
+    async fn read(&self) -> Result<Vec<Newest>> {
+        read(self.aws, &self.path()).await
+    }
+
+    /// Removes locks that nobody can mistake for the newest any more. One that stays does no harm.
+    async fn clean(&self, all: &[Newest], number: u64) {
+        for old in all.iter().filter(|old| old.number + KEPT < number) {
+            let request = self.aws.ssm().delete_parameter().name(self.name(old.number));
+            if let Err(failure) = self.aws.call("ssm:DeleteParameter", request.send()).await {
+                tracing::debug!(%failure, "an old lock stays");
+            }
+        }
+    }
+}
+
+async fn read(aws: &Aws, path: &str) -> Result<Vec<Newest>> {
+    let pages = aws.ssm().get_parameters_by_path().path(path).into_paginator().send();
+    let pages = aws.call("ssm:GetParametersByPath", pages.collect::<Result<Vec<_>, _>>()).await?;
+    let parameters = pages.iter().flat_map(|page| page.parameters());
+    let parse = |parameter: &aws_sdk_ssm::types::Parameter| {
+        let number = parameter.name()?.rsplit('/').next()?.parse().ok()?;
+        // A value that cannot be read is held by a newer release of this program, say: never take it for free.
+        let unreadable = || Content::Held(Holder { who: "unknown".to_owned(), ..Holder::this("unknown") });
+        let content = serde_json::from_str(parameter.value()?).unwrap_or_else(|_| unreadable());
+        let renewed = Timestamp::from_second(parameter.last_modified_date()?.secs()).ok()?;
+        Some(Newest { number, content, renewed })
+    };
+    let mut all: Vec<Newest> = parameters.filter_map(parse).collect();
+    all.sort_by_key(|newest| newest.number);
+    Ok(all)
+}
+
+async fn write(aws: &Aws, name: &str, content: &Content, overwrite: bool) -> Result<()> {
+    let value = serde_json::to_string(content)
+        .map_err(|error| Failure::new("ssm:PutParameter", "Defect", error.to_string()))?;
+    let request = aws.ssm().put_parameter().name(name).value(value).r#type(ParameterType::String).overwrite(overwrite);
+    aws.call("ssm:PutParameter", request.send()).await.map(drop)
+}
+
+/// Renews until somebody else holds a newer lock, or until renewing has failed for too long.
+async fn renew(aws: std::sync::Arc<Aws>, path: String, number: u64, content: Content, lost: watch::Sender<bool>) {
+    let mut renewed = tokio::time::Instant::now();
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        let overtaken = match read(&aws, &path).await {
+            Ok(all) => all.last().is_none_or(|newest| newest.number != number || newest.content != content),
+            Err(_) => false,
+        };
+        let wrote = !overtaken && write(&aws, &format!("{path}/{number}"), &content, true).await.is_ok();
+        if wrote {
+            renewed = tokio::time::Instant::now();
+        }
+        if overtaken || renewed.elapsed() > FENCE {
+            lost.send_replace(true);
+            return;
+        }
+    }
+}
+
+/// Whether a failure says that the caller may not use the lock at all.
+#[must_use]
+pub fn is_denied(failure: &Failure) -> bool {
+    failure.class == Class::Fatal && failure.code.contains("AccessDenied")
+}

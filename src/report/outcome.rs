@@ -1,0 +1,97 @@
+//! What happens during an apply, and how it ended.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::{BOLD, DIM, GREEN, RED, YELLOW, count, paint, seconds};
+use crate::apply::{Event, Report};
+
+/// One event as a line, with the time since the start. `None` for what only a live display shows.
+#[must_use]
+pub fn event(event: &Event, elapsed: Duration) -> Option<String> {
+    let at = paint(DIM, &format!("{:>7}", seconds(elapsed)));
+    Some(match event {
+        Event::Started { .. } => return None,
+        Event::Waiting { address, on } => format!("{at}  {} {address} waits for {on}", paint(YELLOW, "…")),
+        Event::Still { running } => {
+            let them = running.iter().map(|(address, since)| format!("{address} ({})", seconds(*since)));
+            format!("{at}  {} still at it: {}", paint(YELLOW, "…"), them.collect::<Vec<_>>().join(", "))
+        }
+        Event::Finished { address, doing, took } => {
+            let took = paint(DIM, &format!("({})", seconds(*took)));
+            format!("{at}  {} {doing} {address} {took}", paint(GREEN, "✓"))
+        }
+        Event::Failed { address, doing, failure } => {
+            format!("{at}  {} {doing} {address}: {}: {}", paint(RED, "✗"), failure.code, failure.message)
+        }
+        Event::Skipped { address, because } => {
+            format!("{at}  {} {address} is left out because of {because}", paint(YELLOW, "-"))
+        }
+    })
+}
+
+/// The end of an apply: the cause of each failure once, what was done, what was not and why, and how to go on.
+#[must_use]
+pub fn outcome(report: &Report, elapsed: Duration, again: &str) -> String {
+    let mut out = String::new();
+    for (address, failure) in &report.failed {
+        let _ = writeln!(out, "\n{} {address}", paint(RED, "failed"));
+        let _ = writeln!(out, "  {} answered {}: {}", failure.operation, failure.code, failure.message);
+        if let Some(id) = &failure.request_id {
+            let _ = writeln!(out, "  request id {id}");
+        }
+        let waiting: Vec<String> = report
+            .skipped
+            .iter()
+            .filter(|(_, because)| *because == address)
+            .map(|(address, _)| address.to_string())
+            .collect();
+        if !waiting.is_empty() {
+            let _ = writeln!(out, "  left out because of it: {}", waiting.join(", "));
+        }
+    }
+    if !report.not_started.is_empty() {
+        let left: Vec<String> = report.not_started.iter().map(ToString::to_string).collect();
+        let _ = writeln!(out, "\n{} {}", paint(YELLOW, "not started:"), left.join(", "));
+    }
+    let done = count(report.done.len(), "resource", "resources");
+    if report.is_success() {
+        let _ = writeln!(out, "\n{} {done} in {}.", paint(BOLD, "Done:"), seconds(elapsed));
+    } else {
+        let left = report.skipped.len() + report.not_started.len();
+        let _ = writeln!(
+            out,
+            "\n{} {done} done, {} failed, {left} left, after {}.",
+            paint(BOLD, "Incomplete:"),
+            report.failed.len(),
+            seconds(elapsed)
+        );
+        let _ = writeln!(out, "Nothing is lost. Mend the cause, then go on with: {again}");
+    }
+    out
+}
+
+/// The end of an apply for programs.
+#[must_use]
+pub fn outcome_json(report: &Report) -> Json {
+    let failed = report.failed.iter().map(|(address, failure)| {
+        json!({
+            "address": address,
+            "operation": failure.operation,
+            "code": failure.code,
+            "message": failure.message,
+            "request_id": failure.request_id,
+        })
+    });
+    let skipped = report.skipped.iter().map(|(address, because)| json!({ "address": address, "because": because }));
+    json!({
+        "version": 1,
+        "success": report.is_success(),
+        "done": report.done,
+        "failed": failed.collect::<Vec<_>>(),
+        "skipped": skipped.collect::<Vec<_>>(),
+        "not_started": report.not_started,
+    })
+}

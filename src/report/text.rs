@@ -1,0 +1,172 @@
+//! A plan for a terminal: what is destroyed first, one line an address, and below it only what differs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::{BOLD, DIM, RED, YELLOW, action, count, harm, paint, symbol};
+use crate::address::Address;
+use crate::diff::Change;
+use crate::plan::{Action, Plan, Planned, Verb};
+use crate::value::{Fields, Output, Part, Template, Value};
+
+const WIDTH: usize = 80;
+
+/// The whole plan.
+#[must_use]
+pub fn plan(plan: &Plan) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{} {}",
+        paint(BOLD, &plan.environment),
+        paint(DIM, &format!("({}, account {}, {})", plan.project, plan.account, plan.region))
+    );
+    let explain = Explain::new(plan);
+    let mut resources: Vec<&Planned> = plan.resources.iter().collect();
+    resources.sort_by_key(|planned| (planned.action, &planned.address));
+    let width = resources.iter().map(|planned| planned.address.to_string().len()).max().unwrap_or_default();
+    if !resources.is_empty() {
+        out.push('\n');
+    }
+    for planned in resources {
+        line(&mut out, planned, width, &explain);
+    }
+    for blocked in &plan.blocked {
+        let _ = writeln!(out, "\n{} {}: {}", paint(RED, "blocked"), blocked.address, blocked.why);
+        let _ = writeln!(out, "        {}", blocked.help);
+    }
+    for note in &plan.notes {
+        let _ = writeln!(out, "\n{} {}: {}", paint(YELLOW, "note"), note.address, note.text);
+    }
+    out.push('\n');
+    out.push_str(&summary(plan));
+    out
+}
+
+fn line(out: &mut String, planned: &Planned, width: usize, explain: &Explain) {
+    let (symbol, style) = symbol(planned.action);
+    let head = format!("  {symbol} {:<7} {:<width$}", action(planned.action), planned.address.to_string());
+    let rest = WIDTH.saturating_sub(head.chars().count() + 2).max(20);
+    let harm = harm(planned.harm);
+    let mut about = match planned.action {
+        Action::Create if planned.changes.is_empty() => explain.gist(&planned.address, rest),
+        _ => planned.reason.clone(),
+    };
+    if !harm.is_empty() {
+        about = format!("{}: {about}", paint(RED, harm));
+    }
+    let _ = writeln!(out, "{}  {}", paint(style, &head), paint(DIM, &about));
+    for change in &planned.changes {
+        let _ = writeln!(out, "      {}", explain.change(change));
+    }
+}
+
+fn summary(plan: &Plan) -> String {
+    let parts: Vec<String> = [Action::Delete, Action::Replace, Action::Update, Action::Create]
+        .into_iter()
+        .filter(|kind| plan.count(*kind) > 0)
+        .map(|kind| format!("{} to {}", plan.count(kind), action(kind)))
+        .collect();
+    if parts.is_empty() {
+        let all = count(plan.unchanged, "resource is", "resources are");
+        let fits = if plan.blocked.is_empty() { "No changes: " } else { "" };
+        return format!("{}{all} as the file says.\n", paint(BOLD, fits));
+    }
+    let minutes = plan.minutes();
+    let takes = if minutes > 0 { format!(" About {}.", count(minutes, "minute", "minutes")) } else { String::new() };
+    format!("{} {}, {} unchanged.{takes}\n", paint(BOLD, "Plan:"), parts.join(", "), plan.unchanged)
+}
+
+/// Says where unknown values come from, and what a new resource is about.
+pub(super) struct Explain<'a> {
+    actions: BTreeMap<&'a Address, Action>,
+    created: BTreeMap<&'a Address, &'a Fields>,
+}
+
+impl<'a> Explain<'a> {
+    pub fn new(plan: &'a Plan) -> Self {
+        let actions = plan.resources.iter().map(|planned| (&planned.address, planned.action)).collect();
+        let created = plan.steps.node_weights().filter_map(|step| match &step.verb {
+            Verb::Create(fields) => Some((&step.address, fields)),
+            _ => None,
+        });
+        Self { actions, created: created.collect() }
+    }
+
+    /// The plain fields of a new resource that fit into `width`, the shortest first.
+    fn gist(&self, address: &Address, width: usize) -> String {
+        let Some(fields) = self.created.get(address) else { return String::new() };
+        let plain = fields.iter().filter_map(|(name, value)| match value {
+            Value::Text(text) if text.len() <= 40 => Some(format!("{name} {text}")),
+            Value::Number(number) => Some(format!("{name} {number}")),
+            Value::Bool(true) => Some(name.clone()),
+            _ => None,
+        });
+        let mut gist = String::new();
+        for part in plain {
+            if gist.len() + part.len() + 2 <= width {
+                if !gist.is_empty() {
+                    gist.push_str(", ");
+                }
+                gist.push_str(&part);
+            }
+        }
+        gist
+    }
+
+    fn change(&self, change: &Change) -> String {
+        let path = change.path.trim_end_matches("[]");
+        let forced = if change.forces_replacement { paint(RED, "  forces replacement") } else { String::new() };
+        let body = match (&change.before, &change.after) {
+            (Value::Null, after) => format!("{} {path}: {}", paint(super::GREEN, "+"), self.value(after)),
+            (before, Value::Null) => format!("{} {path}: {}", paint(RED, "-"), self.value(before)),
+            (before, after) => {
+                format!("{} {path}: {} → {}", paint(YELLOW, "~"), self.value(before), self.unknown_or(after))
+            }
+        };
+        body + &forced
+    }
+
+    fn unknown_or(&self, value: &Value) -> String {
+        match value {
+            Value::Template(template) => self.template(template).trim_start_matches("→ ").to_owned(),
+            other => self.value(other),
+        }
+    }
+
+    pub fn value(&self, value: &Value) -> String {
+        match value {
+            Value::Null => "nothing".to_owned(),
+            Value::Bool(value) => value.to_string(),
+            Value::Number(value) => value.to_string(),
+            Value::Text(text) => format!("{text:?}"),
+            Value::List(items) => {
+                format!("[{}]", items.iter().map(|item| self.value(item)).collect::<Vec<_>>().join(", "))
+            }
+            Value::Map(fields) => {
+                let set = fields.iter().filter(|(_, value)| !value.is_empty());
+                let pairs = set.map(|(name, value)| format!("{name}: {}", self.value(value)));
+                format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+            }
+            Value::Template(template) => self.template(template),
+        }
+    }
+
+    /// A lone reference is explained; one within a text is named in it.
+    fn template(&self, template: &Template) -> String {
+        match &template.0[..] {
+            [Part::Output(output)] => self.output(output),
+            _ => format!("\"{template}\""),
+        }
+    }
+
+    fn output(&self, output: &Output) -> String {
+        let how = match self.actions.get(&output.of) {
+            Some(Action::Create) => "created in this plan",
+            Some(Action::Replace) => "replaced in this plan",
+            Some(Action::Update) => "updated in this plan",
+            _ => "not known yet",
+        };
+        format!("→ {} of {} ({how})", output.name, output.of)
+    }
+}

@@ -1,0 +1,186 @@
+//! A world in memory behind `Driver`. It enforces what AWS does and emulators do not: nothing is made before what it
+//! refers to, nothing is deleted while something refers to it, and no two resources share a unique key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use infra::address::{Address, DEPOSED};
+use infra::kind::{Class, Driver, Drivers, Failure, Health, Id, Info, Live, Making, Progress, Result, Scope};
+use infra::kinds;
+use infra::plan::Snapshot;
+use infra::tags::Tags;
+use infra::value::{Fields, Outputs};
+
+/// Kinds whose deletion AWS allows while others still name them.
+const LOOSE: &[&str] = &["iam_role", "log_group", "kms_key", "secret", "task_definition", "certificate"];
+
+#[derive(Default)]
+pub struct World {
+    pub live: BTreeMap<Id, Live<Fields>>,
+    /// Every call, as `create vpc.main`.
+    pub calls: Vec<String>,
+    /// What the next calls with this text answer, in turn.
+    pub answers: BTreeMap<String, Vec<Failure>>,
+    /// How many polls say that a new resource is not ready.
+    pub slowness: u32,
+    pub waits: BTreeMap<Id, u32>,
+    pub made: u32,
+}
+
+pub type Shared = Arc<Mutex<World>>;
+
+pub fn drivers(world: &Shared) -> Drivers {
+    kinds::ALL
+        .iter()
+        .map(|info| (info.name, Box::new(InMemory { info, world: Arc::clone(world) }) as Box<dyn Driver>))
+        .collect()
+}
+
+pub fn snapshot(world: &Shared) -> Snapshot {
+    let mut live: Vec<_> = world.lock().unwrap().live.values().cloned().collect();
+    live.sort_by(|a, b| (&a.identity, &a.id).cmp(&(&b.identity, &b.id)));
+    Snapshot { live }
+}
+
+struct InMemory {
+    info: &'static Info,
+    world: Shared,
+}
+
+impl World {
+    fn call(&mut self, verb: &str, address: &Address) -> Result<()> {
+        let call = format!("{verb} {address}");
+        self.calls.push(call.clone());
+        match self.answers.get_mut(&call) {
+            Some(answers) if !answers.is_empty() => Err(answers.remove(0)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The live resources that these fields name, other than `but`.
+    fn named<'a>(&'a self, fields: &'a Fields, but: &str) -> Vec<&'a Live<Fields>> {
+        let mut texts = BTreeSet::new();
+        fields.values().for_each(|value| value.visit_texts(&mut |text| drop(texts.insert(text))));
+        let names = |live: &Live<Fields>| live.outputs.values().any(|output| texts.iter().any(|text| text.starts_with(output.as_str())));
+        self.live.values().filter(|live| live.id != but && names(live)).collect()
+    }
+
+    /// Texts that look like outputs of this world but belong to nothing live.
+    fn dangling(&self, fields: &Fields) -> Option<String> {
+        let known: BTreeSet<&str> = self.live.values().flat_map(|live| live.outputs.values()).map(String::as_str).collect();
+        let mut dangling = None;
+        fields.values().for_each(|value| {
+            value.visit_texts(&mut |text| {
+                if text.starts_with("mem/") && !known.iter().any(|name| text.starts_with(name)) {
+                    dangling = Some(text.to_owned());
+                }
+            });
+        });
+        dangling
+    }
+
+    fn check(&self, info: &Info, fields: &Fields, but: &str) -> Result<()> {
+        if let Some(text) = self.dangling(fields) {
+            return Err(Failure::new("memory", "ReferenceToNothing", format!("{text} in {}", info.name)));
+        }
+        let clash = |live: &&Live<Fields>| {
+            live.id != but
+                && live.identity.address.kind == info.name
+                && !info.unique.is_empty()
+                && info.unique.iter().all(|name| live.spec.get(*name) == fields.get(*name))
+        };
+        match self.live.values().find(clash) {
+            Some(live) => Err(Failure::new("memory", "AlreadyExists", format!("{} has these values", live.identity.address))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Driver for InMemory {
+    async fn list(&self, _: &Scope) -> Result<Vec<Live<Fields>>> {
+        let world = self.world.lock().unwrap();
+        Ok(world.live.values().filter(|live| live.identity.address.kind == self.info.name).cloned().collect())
+    }
+
+    async fn create(&self, fields: &Fields, making: &Making) -> Result<Id> {
+        let mut world = self.world.lock().unwrap();
+        let address = &making.identity.address;
+        let answer = world.call("create", address);
+        if let Err(failure) = &answer
+            && failure.class != Class::Unanswered
+        {
+            return Err(failure.clone());
+        }
+        world.check(self.info, fields, "")?;
+        world.made += 1;
+        let id = format!("mem/{}/{}", self.info.name, world.made);
+        let outputs: Outputs =
+            self.info.outputs.iter().map(|name| ((*name).to_owned(), format!("{id}/{name}/"))).collect();
+        let spec = (self.info.shell)(fields).expect("a shell");
+        let identity = making.identity.clone();
+        let (deposed, health, notes) = (false, Health::Ok, Vec::new());
+        let slowness = world.slowness;
+        world.waits.insert(id.clone(), slowness);
+        world.live.insert(id.clone(), Live { identity, id: id.clone(), spec, outputs, deposed, health, notes });
+        answer.map(|()| id)
+    }
+
+    async fn update(&self, fields: &Fields, live: &Live<Fields>) -> Result<()> {
+        let mut world = self.world.lock().unwrap();
+        world.call("update", &live.identity.address)?;
+        world.check(self.info, fields, &live.id)?;
+        let moving = self.info.moving;
+        world.made += 1;
+        let revision = world.made;
+        let found = world.live.get_mut(&live.id).ok_or_else(|| missing(&live.id))?;
+        found.spec = fields.clone();
+        found.health = Health::Ok;
+        for name in moving {
+            found.outputs.insert((*name).to_owned(), format!("mem/{}/{revision}/{name}/", self.info.name));
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, live: &Live<Fields>) -> Result<()> {
+        let mut world = self.world.lock().unwrap();
+        world.call("delete", &live.identity.address)?;
+        let users: Vec<String> = world
+            .live
+            .values()
+            .filter(|user| world.named(&user.spec, &user.id).iter().any(|named| named.id == live.id))
+            .map(|user| user.identity.address.to_string())
+            .collect();
+        if !users.is_empty() && !LOOSE.contains(&self.info.name) {
+            return Err(Failure::new("memory", "DependencyViolation", format!("used by {}", users.join(", "))));
+        }
+        world.live.remove(&live.id);
+        Ok(())
+    }
+
+    async fn poll(&self, id: &Id) -> Result<Progress> {
+        let mut world = self.world.lock().unwrap();
+        let Some(live) = world.live.get(id) else { return Ok(Progress::Gone) };
+        let outputs = live.outputs.clone();
+        match world.waits.get_mut(id) {
+            Some(waits) if *waits > 0 => {
+                *waits -= 1;
+                Ok(Progress::waiting("state pending"))
+            }
+            _ => Ok(Progress::Ready(outputs)),
+        }
+    }
+
+    async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()> {
+        let mut world = self.world.lock().unwrap();
+        world.call("tag", &live.identity.address)?;
+        let found = world.live.get_mut(&live.id).ok_or_else(|| missing(&live.id))?;
+        found.deposed |= tags.contains_key(DEPOSED);
+        Ok(())
+    }
+}
+
+fn missing(id: &str) -> Failure {
+    Failure::new("memory", "NotFound", id).class(Class::NotFound)
+}

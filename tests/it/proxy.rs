@@ -1,0 +1,123 @@
+//! A proxy between the real binary and the emulator. It records every call, and can stop the world at a given one.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+/// One call, as the emulator answered it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub service: String,
+    pub operation: String,
+    pub status: u16,
+}
+
+impl Call {
+    /// Whether it only looks.
+    pub fn reads(&self) -> bool {
+        ["Describe", "List", "Get", "GET"].iter().any(|start| self.operation.starts_with(start))
+    }
+}
+
+/// Where to stop: the call with this number (from 0) is held for good, before or after the emulator has executed it.
+#[derive(Clone, Copy, Debug)]
+pub struct StopAt {
+    pub number: usize,
+    pub executed: bool,
+}
+
+pub struct Proxy {
+    pub endpoint: String,
+    calls: Arc<Mutex<Vec<Call>>>,
+    /// Told when the call to stop at has come.
+    pub stopped: Arc<Notify>,
+}
+
+struct Shared {
+    upstream: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    calls: Arc<Mutex<Vec<Call>>>,
+    count: AtomicUsize,
+    stop: Option<StopAt>,
+    stopped: Arc<Notify>,
+}
+
+impl Proxy {
+    pub async fn start(upstream: &str, stop: Option<StopAt>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let (calls, stopped) = (Arc::default(), Arc::new(Notify::new()));
+        let shared = Arc::new(Shared {
+            upstream: upstream.trim_end_matches('/').to_owned(),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            calls: Arc::clone(&calls),
+            count: AtomicUsize::new(0),
+            stop,
+            stopped: Arc::clone(&stopped),
+        });
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = Arc::clone(&shared);
+                let service = service_fn(move |request| Arc::clone(&shared).forward(request));
+                let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(async move { drop(serving.await) });
+            }
+        });
+        Self { endpoint, calls, stopped }
+    }
+
+    /// The calls so far, in the order of their answers.
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+impl Shared {
+    async fn forward(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let number = self.count.fetch_add(1, Ordering::SeqCst);
+        let (mut parts, body) = request.into_parts();
+        let body = body.collect().await.expect("a whole request").to_bytes();
+        let call = identify(&parts, &body);
+        let stop = self.stop.filter(|stop| stop.number == number);
+        if stop.is_some_and(|stop| !stop.executed) {
+            self.hold().await;
+        }
+        parts.uri = format!("{}{}", self.upstream, parts.uri).parse::<Uri>().expect("a path");
+        let answer = self.client.request(Request::from_parts(parts, Full::new(body))).await.expect("an answer");
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.expect("a whole answer").to_bytes();
+        self.calls.lock().unwrap().push(Call { status: parts.status.as_u16(), ..call });
+        if stop.is_some() {
+            self.hold().await;
+        }
+        Ok(Response::from_parts(parts, Full::new(body)))
+    }
+
+    async fn hold(&self) {
+        self.stopped.notify_one();
+        std::future::pending::<()>().await;
+    }
+}
+
+fn identify(parts: &hyper::http::request::Parts, body: &[u8]) -> Call {
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let service = header("authorization").split('/').nth(3).unwrap_or_default().to_owned();
+    let body = String::from_utf8_lossy(body);
+    let action = body.split('&').find_map(|pair| pair.strip_prefix("Action="));
+    let target = header("x-amz-target").rsplit('.').next().filter(|target| !target.is_empty());
+    let operation = match target.or(action) {
+        Some(operation) => operation.to_owned(),
+        None => format!("{} {}", parts.method, parts.uri.path()),
+    };
+    Call { service, operation, status: 0 }
+}
