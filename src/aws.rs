@@ -15,7 +15,6 @@ use aws_sdk_ec2::operation::RequestId;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -152,7 +151,7 @@ where
         return Failure {
             operation: operation.to_owned(),
             code: if unsent { "InvalidRequest" } else { "NoAnswer" }.to_owned(),
-            message: DisplayErrorContext(error).to_string(),
+            message: chain(error),
             request_id,
             class: if unsent { Class::Fatal } else { Class::Unanswered },
         };
@@ -166,6 +165,20 @@ where
         classify(&code, &message)
     };
     Failure { operation: operation.to_owned(), code, message, request_id, class }
+}
+
+/// An error and what caused it, each said once.
+fn chain(error: &dyn Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if !texts.iter().any(|said| said.contains(&text)) {
+            texts.push(text);
+        }
+        source = error.source();
+    }
+    texts.join(": ")
 }
 
 /// Codes by which services say "slow down". The SDK has retried them already, except in [`one_try`] requests.

@@ -57,7 +57,8 @@ use crate::source::{Entry, Node, Sources, Tree};
 #[serde(deny_unknown_fields)]
 #[schemars(title = "infra environment")]
 pub struct EnvironmentFile {
-    /// The project's name, which begins the names of all resources: at most 24 lower-case letters, digits and single `-`.
+    /// The project's name, which begins the names of all resources: at most 24 lower-case letters, digits and single
+    /// `-`.
     #[schemars(length(max = 24), regex(pattern = "^[a-z]([a-z0-9]|-[a-z0-9])*$"), title = "a valid project name", example = &"acme")]
     pub project: String,
     /// The AWS account, 12 digits in quotes. Nothing runs in any other account.
@@ -139,7 +140,8 @@ pub struct Failed {
     pub sources: Sources,
 }
 
-/// Reads and checks an environment file. The name is its path; `read` finds the text of it and of the files that it extends.
+/// Reads and checks an environment file. The name is its path; `read` finds the text of it and of the files that it
+/// extends.
 ///
 /// # Errors
 /// All mistakes at once, as far as one does not hide another.
@@ -185,7 +187,9 @@ pub fn desired(loaded: &Loaded, facts: &Facts) -> Result<Desired, Vec<Diagnostic
 /// The JSON schema of an environment file, for editors.
 #[must_use]
 pub fn json_schema() -> serde_json::Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<EnvironmentFile>().to_value()
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<EnvironmentFile>().to_value();
+    shape::join_lines(&mut schema);
+    schema
 }
 
 fn read_tree(name: &str, sources: &mut Sources, read: extends::Read<'_>) -> Result<Node, Vec<Diagnostic>> {
@@ -278,8 +282,8 @@ fn broken_references(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagn
     }
 }
 
-/// The tree without the parts that hold mistakes: an entry of a section, or a whole section. What the file must have and
-/// lacks is filled in, for the sake of the other checks.
+/// The tree without the parts that hold mistakes: an entry of a section, or a whole section. What the file must have
+/// and lacks is filled in, for the sake of the other checks.
 fn without(tree: &Node, wrong: &[Vec<String>]) -> Node {
     let mut tree = tree.clone();
     if wrong.is_empty() {

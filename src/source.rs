@@ -12,7 +12,8 @@ use serde_json::Number;
 
 pub use parse::{parse, scalar};
 
-/// The texts that places point into, in the order in which they were read: the first one is the file that was asked for.
+/// The texts that places point into, in the order in which they were read: the first one is the file that was asked
+/// for.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     pub files: Vec<File>,
@@ -55,7 +56,8 @@ pub struct Entry {
     pub value: Node,
 }
 
-/// Where a path leads: the node, the entry that holds it (none at the top and in lists), and how much of the path exists.
+/// Where a path leads: the node, the entry that holds it (none at the top and in lists), and how much of the path
+/// exists.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
     pub node: &'a Node,
@@ -139,8 +141,8 @@ impl Node {
         (found.depth == path.len()).then_some(found.node)
     }
 
-    /// Where to point for a path: at the value, or at the key of what spans several lines, or at the nearest thing above
-    /// where the path does not exist.
+    /// Where to point for a path: at the value, or at the key of what spans several lines, or at the nearest thing
+    /// above where the path does not exist.
     #[must_use]
     pub fn place_of<S: AsRef<str>>(&self, path: &[S]) -> Place {
         self.find(path).place()

@@ -1,4 +1,5 @@
-//! Each file in `diagnostics/` is one way to get an environment file wrong; the snapshot beside it is what the user reads.
+//! Each file in `diagnostics/` is one way to get an environment file wrong; the snapshot beside it is what the user
+//! reads.
 //!
 //! A first line such as `# --var NAME=VALUE` gives variables. After a wanted change of wording: `cargo insta review`.
 

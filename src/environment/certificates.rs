@@ -7,19 +7,22 @@ use super::rules::Rules;
 use super::types::Text;
 use crate::diagnostic::Diagnostic;
 
+/// A host name, with `*` as its first part at most.
+const DOMAIN: &str = r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$";
+
 /// A certificate: either issued for a domain (`domain` and `names`), or one that exists already (`arn`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// The domain that the certificate is for, such as `example.com` or `*.example.com`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253), regex(pattern = r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$"), title = "a domain name", example = &"example.com")]
+    #[schemars(length(max = 253), regex(pattern = DOMAIN), title = "a domain name", example = &"example.com")]
     pub domain: Option<String>,
     /// More domains on the same certificate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 99),
-        inner(length(max = 253), regex(pattern = r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$"))
+        inner(length(max = 253), regex(pattern = DOMAIN))
     )]
     pub names: Vec<String>,
     /// The ARN of a certificate that exists already; it is used and never changed.

@@ -1,7 +1,7 @@
 //! A tree against a JSON schema: every mistake at once, each with its place and a way out.
 //!
-//! `serde` stops at the first mistake, and its words are for programmers. This walk finds all, and takes its words (what a
-//! field is, what its format is, an example) from the schema, which is also what an editor shows.
+//! `serde` stops at the first mistake, and its words are for programmers. This walk finds all, and takes its words
+//! (what a field is, what its format is, an example) from the schema, which is also what an editor shows.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::references::has_reference;
-use super::shape::Shape;
+use super::shape::{Shape, join_lines};
 use super::types::Duration;
 use super::words::{as_yaml, first_sentence, join, kind, nearest, show};
 pub use super::words::{list, suggest};
@@ -33,7 +33,9 @@ pub struct Finding {
 pub fn findings(node: &Node, schema: &Value, path: &[String]) -> Vec<Finding> {
     let mut checker = Checker { path: path.to_vec(), found: Vec::new() };
     let place = Place { end: node.place.start, ..node.place };
-    checker.node(node, place, &Shape::new(schema, schema));
+    let mut schema = schema.clone();
+    join_lines(&mut schema);
+    checker.node(node, place, &Shape::new(&schema, &schema));
     checker.found
 }
 
@@ -411,7 +413,8 @@ struct Blame {
     character: Option<Range<usize>>,
 }
 
-/// Why a text does not match a pattern; nothing if it does. A pattern that cannot be compiled is the program's mistake, not the user's, and matches.
+/// Why a text does not match a pattern; nothing if it does. A pattern that cannot be compiled is the program's mistake,
+/// not the user's, and matches.
 fn mismatch(pattern: &str, text: &str) -> Option<Blame> {
     let regex = Regex::new(pattern).ok()?;
     if regex.is_match(text) {
@@ -419,8 +422,8 @@ fn mismatch(pattern: &str, text: &str) -> Option<Blame> {
     }
     // Digits are left out: a number that is too large would match with any of its digits gone.
     let suspects = || text.char_indices().filter(|(_, char)| !char.is_ascii_digit());
-    let once =
-        suspects().find(|(at, char)| regex.is_match(&format!("{}{}", &text[..*at], &text[at + char.len_utf8()..])));
+    let without = |at: usize, char: char| format!("{}{}", &text[..at], &text[at + char.len_utf8()..]);
+    let once = suspects().find(|(at, char)| regex.is_match(&without(*at, *char)));
     let blame = once.or_else(|| suspects().find(|(_, char)| regex.is_match(&text.replace(*char, ""))));
     Some(Blame { character: blame.map(|(at, char)| at..at + char.len_utf8()) })
 }

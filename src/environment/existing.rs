@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::rules::Rules;
 use crate::diagnostic::Diagnostic;
 
-/// Something that is looked up and never changed: by its kind and AWS id, or by its address in another environment of the
-/// same project.
+/// Something that is looked up and never changed: by its kind and AWS id, or by its address in another environment of
+/// the same project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Existing {

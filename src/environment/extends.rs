@@ -1,7 +1,7 @@
 //! `extends: base.yaml`: a file on top of another one.
 //!
-//! Maps are merged key by key, all else is replaced, and `null` removes what the base has. Each node keeps its place in the
-//! file that it came from.
+//! Maps are merged key by key, all else is replaced, and `null` removes what the base has. Each node keeps its place in
+//! the file that it came from.
 
 use std::io;
 

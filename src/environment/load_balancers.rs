@@ -12,8 +12,8 @@ use crate::diagnostic::Diagnostic;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadBalancer {
-    /// The ARN of the certificate for 443, usually `${certificates.NAME.arn}`. Without one, the load balancer serves plain
-    /// HTTP on 80 only.
+    /// The ARN of the certificate for 443, usually `${certificates.NAME.arn}`. Without one, the load balancer serves
+    /// plain HTTP on 80 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Text>,
     /// ARNs of more certificates on 443, chosen by the name that the client asks for.

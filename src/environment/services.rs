@@ -147,7 +147,8 @@ pub struct Health {
     /// Failures in a row until it counts as unhealthy, 2 to 10. Default: 3.
     #[schemars(range(min = 2, max = 10))]
     pub unhealthy: u8,
-    /// The HTTP status that means healthy: one (`"200"`), several (`"200,302"`) or a range (`"200-299"`). Default: `"200"`.
+    /// The HTTP status that means healthy: one (`"200"`), several (`"200,302"`) or a range (`"200-299"`). Default:
+    /// `"200"`.
     #[schemars(regex(pattern = r"^[2-4][0-9]{2}([,-][2-4][0-9]{2})*$"), title = "an HTTP status", example = &"200-299")]
     pub matcher: String,
 }

@@ -8,6 +8,20 @@ use crate::source::Tree;
 /// How many `$ref` and `allOf` lead to a schema at most; more is a circle.
 const MAX_LAYERS: usize = 16;
 
+/// Joins the lines of all descriptions: doc comments break where the source does, which a reader should not see.
+pub fn join_lines(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(text)) = fields.get_mut("description") {
+                *text = text.replace("\n\n", "\u{0}").replace('\n', " ").replace('\u{0}', "\n\n");
+            }
+            fields.values_mut().for_each(join_lines);
+        }
+        Value::Array(items) => items.iter_mut().for_each(join_lines),
+        _ => {}
+    }
+}
+
 /// A schema that takes everything.
 static ANYTHING: Value = Value::Null;
 

@@ -1,8 +1,8 @@
 //! Which addresses each subnet has: [`plan_subnets`], and what can be wrong with a network's addresses.
 //!
 //! The plan rests only on the VPC's range and the sizes of the tiers. Each tier is a block with room for a fixed number
-//! of zones (8; where that does not fit, 4, 2 or 1), the blocks are packed from the largest to the smallest, and a zone's
-//! subnet is the block's part with the zone's number. So a new zone takes the next free part, and nothing moves.
+//! of zones (8; where that does not fit, 4, 2 or 1), the blocks are packed from the largest to the smallest, and a
+//! zone's subnet is the block's part with the zone's number. So a new zone takes the next free part, and nothing moves.
 
 use ipnet::Ipv4Net;
 

@@ -1,7 +1,7 @@
 //! The words that several sections share: text with references, durations, percentages, windows of time.
 //!
-//! Each format says what it is in its JSON schema (title, pattern, description, example), and the messages about a wrong
-//! value are made from that, so that an editor and the command line say the same.
+//! Each format says what it is in its JSON schema (title, pattern, description, example), and the messages about a
+//! wrong value are made from that, so that an editor and the command line say the same.
 
 use std::borrow::Cow;
 use std::fmt;

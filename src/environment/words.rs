@@ -42,7 +42,8 @@ pub fn join(words: &[String], last: &str) -> String {
 /// How many known words fit into a message before they hide it.
 const FEW: usize = 8;
 
-/// What to say about an unknown word: a label (the nearest known word, if one is near) and a help text (the known ones).
+/// What to say about an unknown word: a label (the nearest known word, if one is near) and a help text (the known
+/// ones).
 #[must_use]
 pub fn suggest(word: &str, known: &[&str]) -> (String, Option<String>) {
     let near = nearest(word, known);
