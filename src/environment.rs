@@ -187,7 +187,8 @@ pub fn desired(loaded: &Loaded, facts: &Facts) -> Result<Desired, Vec<Diagnostic
 /// The JSON schema of an environment file, for editors.
 #[must_use]
 pub fn json_schema() -> serde_json::Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<EnvironmentFile>().to_value();
+    let mut schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<EnvironmentFile>().to_value();
     shape::join_lines(&mut schema);
     schema
 }

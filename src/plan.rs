@@ -253,7 +253,8 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
     let removed = current.iter().filter(|live| !outcomes.contains_key(&live.identity.address)).filter(restorable);
     let removed: Vec<&Live<Fields>> = removed.copied().collect();
     let mut resources: Vec<Planned> = outcomes.values().filter_map(planned).collect();
-    resources.extend(removed.iter().map(|live| deletion(live, "no longer in the file")));
+    let why = if desired.resources.is_empty() { "all of the environment goes" } else { "no longer in the file" };
+    resources.extend(removed.iter().map(|live| deletion(live, why)));
     let deposed: Vec<&Live<Fields>> =
         snapshot.live.iter().filter(|live| live.deposed && live.health != Health::Tombstone).collect();
     resources.extend(deposed.iter().map(|live| deletion(live, "left behind by a replacement")));
@@ -267,7 +268,8 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
         Some(((*address).clone(), known.collect()))
     });
     let outputs = outputs.collect();
-    let notes = current.iter().flat_map(|live| {
+    let there = current.iter().filter(|live| live.health != Health::Restorable);
+    let notes = there.flat_map(|live| {
         live.notes.iter().map(|text| Note { address: live.identity.address.clone(), text: text.clone() })
     });
     let notes = notes.collect();

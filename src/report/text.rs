@@ -7,6 +7,8 @@ use super::{BOLD, DIM, RED, YELLOW, action, count, harm, paint, symbol};
 use crate::address::Address;
 use crate::diff::Change;
 use crate::plan::{Action, Plan, Planned, Verb};
+use crate::kind::Info;
+use crate::kinds;
 use crate::value::{Fields, Output, Part, Template, Value};
 
 const WIDTH: usize = 80;
@@ -49,7 +51,7 @@ fn line(out: &mut String, planned: &Planned, width: usize, explain: &Explain) {
     let rest = WIDTH.saturating_sub(head.chars().count() + 2).max(20);
     let harm = harm(planned.harm);
     let mut about = match planned.action {
-        Action::Create if planned.changes.is_empty() => explain.gist(&planned.address, rest),
+        Action::Create if explain.is_new(&planned.address) => explain.gist(&planned.address, rest),
         _ => planned.reason.clone(),
     };
     if !harm.is_empty() {
@@ -93,10 +95,16 @@ impl<'a> Explain<'a> {
         Self { actions, created: created.collect() }
     }
 
-    /// The plain fields of a new resource that fit into `width`, the shortest first.
+    fn is_new(&self, address: &Address) -> bool {
+        self.created.contains_key(address)
+    }
+
+    /// The plain fields of a new resource that fit into `width`, without those that have the kind's default.
     fn gist(&self, address: &Address, width: usize) -> String {
         let Some(fields) = self.created.get(address) else { return String::new() };
-        let plain = fields.iter().filter_map(|(name, value)| match value {
+        let defaults = kinds::find(&address.kind).map(|info| defaults(info)).unwrap_or_default();
+        let chosen = fields.iter().filter(|(name, value)| defaults.get(*name) != Some(*value));
+        let plain = chosen.filter_map(|(name, value)| match value {
             Value::Text(text) if text.len() <= 40 => Some(format!("{name} {text}")),
             Value::Number(number) => Some(format!("{name} {number}")),
             Value::Bool(true) => Some(name.clone()),
@@ -169,4 +177,12 @@ impl<'a> Explain<'a> {
         };
         format!("→ {} of {} ({how})", output.name, output.of)
     }
+}
+
+/// What the fields of a kind are when the file does not say.
+fn defaults(info: &Info) -> Fields {
+    let schema = (info.schema)().to_value();
+    let fields = schema.get("properties").and_then(|fields| fields.as_object());
+    let fields = fields.into_iter().flatten();
+    fields.filter_map(|(name, field)| Some((name.clone(), field.get("default")?.clone().into()))).collect()
 }
