@@ -22,6 +22,8 @@ pub mod service_rules;
 pub mod services;
 mod shape;
 pub mod subnets;
+#[cfg(test)]
+mod tests;
 pub mod types;
 mod variables;
 mod words;
@@ -36,10 +38,10 @@ use self::certificates::Certificate;
 pub use self::check::check_schema;
 use self::databases::Database;
 use self::existing::Existing;
+pub use self::expand::Facts;
 use self::keys::Key;
 use self::load_balancers::LoadBalancer;
 use self::network::Network;
-pub use self::expand::Facts;
 pub use self::references::{Piece, ReferenceError, references};
 use self::rules::Rules;
 use self::secrets::Secret;
@@ -195,7 +197,12 @@ fn read_tree(name: &str, sources: &mut Sources, read: extends::Read<'_>) -> Resu
     }
 }
 
-fn checked(mut tree: Node, vars: &[(String, String)], sources: &Sources, name: &str) -> (Option<(EnvironmentFile, Node)>, Vec<Diagnostic>) {
+fn checked(
+    mut tree: Node,
+    vars: &[(String, String)],
+    sources: &Sources,
+    name: &str,
+) -> (Option<(EnvironmentFile, Node)>, Vec<Diagnostic>) {
     let replaced = variables::replace(&mut tree, vars, sources);
     let mut diagnostics = replaced.diagnostics;
     diagnostics.extend(wrong_name(stem(name)));
@@ -235,8 +242,13 @@ fn wrong_name(name: &str) -> Option<Diagnostic> {
     if right && !name.contains("--") && !name.ends_with('-') {
         return None;
     }
-    let error = Diagnostic::error("environment_name", format!("the file's name gives the environment its name, and `{name}` cannot be one"));
-    Some(error.help("rename the file: lower-case letters, digits and single `-`, beginning with a letter, at most 24 characters"))
+    let error = Diagnostic::error(
+        "environment_name",
+        format!("the file's name gives the environment its name, and `{name}` cannot be one"),
+    );
+    Some(error.help(
+        "rename the file: lower-case letters, digits and single `-`, beginning with a letter, at most 24 characters",
+    ))
 }
 
 fn unmet_requirement(tree: &Node) -> Option<Diagnostic> {
@@ -311,7 +323,8 @@ impl EnvironmentFile {
         service_rules::check_routes(&self.services, rules);
         self.check_tags(rules);
         let needy = [("services", !self.services.is_empty()), ("databases", !self.databases.is_empty())];
-        let network = self.network.is_some() || wrong.iter().any(|path| path.first().is_some_and(|first| first == "network"));
+        let network =
+            self.network.is_some() || wrong.iter().any(|path| path.first().is_some_and(|first| first == "network"));
         if let Some((section, _)) = needy.iter().find(|(_, present)| *present && !network) {
             let error = Diagnostic::error("network", format!("`{section}` need a `network` to stand in"));
             let error = error.at(rules.tree.key_place_of(&[section]), "");
@@ -325,7 +338,11 @@ impl EnvironmentFile {
             let owner = if lower.starts_with("aws:") { "AWS" } else { "`infra`" };
             if lower.starts_with("aws:") || lower.starts_with("infra:") {
                 let error = Diagnostic::error("tag_name", format!("the tag `{key}` belongs to {owner}"));
-                rules.report(error.at(rules.tree.key_place_of(&["tags", key]), "").help("choose another beginning than `aws:` and `infra:`"));
+                rules.report(
+                    error
+                        .at(rules.tree.key_place_of(&["tags", key]), "")
+                        .help("choose another beginning than `aws:` and `infra:`"),
+                );
             }
         }
     }

@@ -48,7 +48,8 @@ impl Checker {
         let alternatives = shape.alternatives();
         let suitable: Vec<&Shape<'_>> = alternatives.iter().filter(|one| one.accepts(&node.value)).collect();
         // A map that is left empty by mistake would silently count as absent.
-        let hollow = node.value == Tree::Null && !shape.flag("x-null") && alternatives.iter().any(|one| one.is("object"));
+        let hollow =
+            node.value == Tree::Null && !shape.flag("x-null") && alternatives.iter().any(|one| one.is("object"));
         let Some(first) = suitable.first().filter(|_| !hollow) else {
             self.wrong_type(node, key, shape);
             return;
@@ -114,7 +115,9 @@ impl Checker {
             Tree::Text(text) if fits(&crate::source::scalar(text)) => fix(&format!("remove the quotes: {text}"), None),
             Tree::Text(text) if wants("boolean") && matches!(text.as_str(), "yes" | "on") => fix("write `true`", None),
             Tree::Text(text) if wants("boolean") && matches!(text.as_str(), "no" | "off") => fix("write `false`", None),
-            Tree::Null if self.path.is_empty() => fix("the file is empty", Some("begin with `project: NAME`".to_owned())),
+            Tree::Null if self.path.is_empty() => {
+                fix("the file is empty", Some("begin with `project: NAME`".to_owned()))
+            }
             Tree::Null if wants("object") => {
                 fix("nothing follows", Some(format!("write `{field}: {{}}` for an empty one, or remove the line")))
             }
@@ -123,7 +126,9 @@ impl Checker {
                 let items: Vec<&str> = text.split([' ', ',']).filter(|item| !item.is_empty()).collect();
                 fix("", Some(format!("write `[{}]`", items.join(", "))))
             }
-            Tree::List(_) if wants("object") => fix("", Some("write `name: ...` lines in place of `- ...` ones".to_owned())),
+            Tree::List(_) if wants("object") => {
+                fix("", Some("write `name: ...` lines in place of `- ...` ones".to_owned()))
+            }
             _ => match alternatives.iter().find_map(Shape::properties) {
                 Some(fields) => {
                     let names: Vec<&str> = fields.keys().map(String::as_str).collect();
@@ -142,7 +147,7 @@ impl Checker {
 
     fn text(&mut self, place: Place, text: &str, shape: &Shape<'_>, suitable: &[&Shape<'_>]) {
         if has_reference(text) {
-            if !suitable.iter().any(|one| one.flag("x-reference")) {
+            if !suitable.iter().any(|one| one.takes_references()) {
                 self.no_reference(place);
             }
             return;
@@ -151,14 +156,13 @@ impl Checker {
         if words.contains(&text) {
             return;
         }
-        match suitable.iter().find(|one| one.words().is_none()) {
-            Some(free) => self.free_text(place, text, shape, free),
-            None => {
-                let label = nearest(text, &words).map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-                let message = format!("`{}` cannot be `{text}`", show(&self.path));
-                self.report(Diagnostic::error("unknown_word", message).at(place, label).help(format!("write {}", list(&words))));
-            }
+        if let Some(free) = suitable.iter().find(|one| one.words().is_none()) {
+            self.free_text(place, text, shape, free);
+            return;
         }
+        let label = nearest(text, &words).map_or_else(String::new, |near| format!("did you mean `{near}`?"));
+        let error = Diagnostic::error("unknown_word", format!("`{}` cannot be `{text}`", show(&self.path)));
+        self.report(error.at(place, label).help(format!("write {}", list(&words))));
     }
 
     fn free_text(&mut self, place: Place, text: &str, shape: &Shape<'_>, one: &Shape<'_>) {
@@ -188,7 +192,8 @@ impl Checker {
             None => format!("`{what}` cannot be `{text}`"),
         };
         let format = shape.format().or_else(|| one.format());
-        let example = shape.example().or_else(|| one.example()).map(|example| format!("for instance `{}`", as_yaml(example)));
+        let example =
+            shape.example().or_else(|| one.example()).map(|example| format!("for instance `{}`", as_yaml(example)));
         let own = shape.text("description").filter(|own| Some(*own) != format).map(str::to_owned);
         let error = Diagnostic::error("wrong_format", message);
         self.report(match (blame.character, format) {
@@ -217,7 +222,13 @@ impl Checker {
         } else {
             return;
         };
-        self.out_of_range(place, label, shortest.map(|limit| limit.to_string()), longest.map(|limit| limit.to_string()), shape);
+        self.out_of_range(
+            place,
+            label,
+            shortest.map(|limit| limit.to_string()),
+            longest.map(|limit| limit.to_string()),
+            shape,
+        );
     }
 
     fn number(&mut self, place: Place, number: f64, shape: &Shape<'_>, one: &Shape<'_>) {
@@ -233,14 +244,22 @@ impl Checker {
         self.out_of_range(place, label, least.map(ToString::to_string), most.map(ToString::to_string), shape);
     }
 
-    fn out_of_range(&mut self, place: Place, label: &str, least: Option<String>, most: Option<String>, shape: &Shape<'_>) {
+    fn out_of_range(
+        &mut self,
+        place: Place,
+        label: &str,
+        least: Option<String>,
+        most: Option<String>,
+        shape: &Shape<'_>,
+    ) {
         let range = match (least, most) {
             (Some(least), Some(most)) => format!("from {least} to {most}"),
             (Some(least), None) => format!("{least} or more"),
             (None, Some(most)) => format!("{most} or less"),
             (None, None) => return,
         };
-        let error = Diagnostic::error("out_of_range", format!("`{}` must be {range}", show(&self.path))).at(place, label);
+        let error =
+            Diagnostic::error("out_of_range", format!("`{}` must be {range}", show(&self.path))).at(place, label);
         self.report(with_help(error, shape.text("description").map(str::to_owned)));
     }
 
@@ -288,7 +307,9 @@ impl Checker {
         // A field that only has its name misspelt is not missing as well.
         let given: Vec<&str> = entries
             .iter()
-            .filter_map(|entry| if known.contains(&entry.key.as_str()) { Some(entry.key.as_str()) } else { nearest(&entry.key, &known) })
+            .filter_map(|entry| {
+                if known.contains(&entry.key.as_str()) { Some(entry.key.as_str()) } else { nearest(&entry.key, &known) }
+            })
             .collect();
         let missing: Vec<&str> = shape.required().into_iter().filter(|field| !given.contains(field)).collect();
         if !missing.is_empty() {
@@ -326,15 +347,20 @@ impl Checker {
         } else {
             return;
         };
-        self.report(with_help(error, Some(description).filter(|text| !text.is_empty()).map(|text| format!("write {text}"))));
+        self.report(with_help(
+            error,
+            Some(description).filter(|text| !text.is_empty()).map(|text| format!("write {text}")),
+        ));
     }
 
     fn unknown(&mut self, entry: &Entry, all: &[&Shape<'_>]) {
-        let known: Vec<&str> = all.iter().filter_map(|one| one.properties()).flatten().map(|(name, _)| name.as_str()).collect();
+        let known: Vec<&str> =
+            all.iter().filter_map(|one| one.properties()).flatten().map(|(name, _)| name.as_str()).collect();
         let parent = &self.path[..self.path.len() - 1];
         let of = if parent.is_empty() { String::new() } else { format!(" in `{}`", show(parent)) };
         let (label, help) = suggest(&entry.key, &known);
-        let error = Diagnostic::error("unknown_field", format!("unknown field `{}`{of}", entry.key)).at(entry.key_place, label);
+        let error =
+            Diagnostic::error("unknown_field", format!("unknown field `{}`{of}", entry.key)).at(entry.key_place, label);
         self.report(with_help(error, help));
     }
 
@@ -393,7 +419,8 @@ fn mismatch(pattern: &str, text: &str) -> Option<Blame> {
     }
     // Digits are left out: a number that is too large would match with any of its digits gone.
     let suspects = || text.char_indices().filter(|(_, char)| !char.is_ascii_digit());
-    let once = suspects().find(|(at, char)| regex.is_match(&format!("{}{}", &text[..*at], &text[at + char.len_utf8()..])));
+    let once =
+        suspects().find(|(at, char)| regex.is_match(&format!("{}{}", &text[..*at], &text[at + char.len_utf8()..])));
     let blame = once.or_else(|| suspects().find(|(_, char)| regex.is_match(&text.replace(*char, ""))));
     Some(Blame { character: blame.map(|(at, char)| at..at + char.len_utf8()) })
 }

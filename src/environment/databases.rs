@@ -65,7 +65,7 @@ pub struct Database {
     #[serde(default = "username")]
     #[schemars(length(max = 16), regex(pattern = "^[A-Za-z][A-Za-z0-9_]*$"), title = "a valid user name", example = &"root_user")]
     pub username: String,
-    /// Logs to send to CloudWatch. Default: postgres `[postgresql]`, mysql and mariadb `[error]`.
+    /// Logs to collect. Default: postgres `[postgresql]`, mysql and mariadb `[error]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<Vec<Log>>,
     /// Whether AWS records which queries cost time, kept for 7 days. Default: false.
@@ -111,9 +111,9 @@ impl Default for Backup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Log {
-    /// PostgreSQL's only log.
+    /// The log of postgres.
     Postgresql,
-    /// The updates of PostgreSQL.
+    /// What postgres writes while it is updated.
     Upgrade,
     Audit,
     Error,
@@ -222,7 +222,8 @@ impl Database {
         }
         if self.rotation.is_some() && self.name.is_none() {
             let message = format!("`databases.{name}` rotates a password but has no database to log in to");
-            let error = Diagnostic::error("rotation", message).at(rules.tree.key_place_of(&["databases", name, "rotation"]), "");
+            let error = Diagnostic::error("rotation", message)
+                .at(rules.tree.key_place_of(&["databases", name, "rotation"]), "");
             rules.report(error.help("add `name: app`"));
         }
     }
@@ -255,14 +256,20 @@ impl Database {
         let tuned = [("iops", self.iops, 3000), ("throughput", self.throughput, 125)];
         let mut errors = Vec::new();
         if let Some(limit) = self.max_storage.filter(|limit| u64::from(*limit) * 10 < u64::from(self.storage) * 11) {
-            let message = format!("`max_storage` is {limit} GB, which is not a tenth more than the {} GB of `storage`", self.storage);
+            let message = format!(
+                "`max_storage` is {limit} GB, which is not a tenth more than the {} GB of `storage`",
+                self.storage
+            );
             let least = (u64::from(self.storage) * 11).div_ceil(10);
             let error = Diagnostic::error("storage", message).at(max, format!("at least {least}"));
-            errors.push(error.related(storage, "").help(format!("write `max_storage: {least}` or more, or leave it out")));
+            errors.push(
+                error.related(storage, "").help(format!("write `max_storage: {least}` or more, or leave it out")),
+            );
         }
         for (field, value, included) in tuned {
             if let Some(value) = value.filter(|value| *value > included && self.storage < TUNABLE) {
-                let message = format!("`{field}: {value}` needs {TUNABLE} GB of storage; smaller disks have {included}");
+                let message =
+                    format!("`{field}: {value}` needs {TUNABLE} GB of storage; smaller disks have {included}");
                 let error = Diagnostic::error("storage", message).at(place(field), "").related(storage, "");
                 errors.push(error.help(format!("remove `{field}`, or raise `storage` to {TUNABLE}")));
             }

@@ -126,9 +126,12 @@ mod tests {
 
     fn files(name: &str) -> io::Result<String> {
         Ok(match name {
-            "environments/a.yaml" => "extends: base.yaml\nmap: { one: 1, two: null, list: [3] }\nvars: { must: null }\n".to_owned(),
+            "environments/a.yaml" => {
+                "extends: base.yaml\nmap: { one: 1, two: null, list: [3] }\nvars: { must: null }\n".to_owned()
+            }
             "environments/base.yaml" => {
-                "extends: ../root.yaml\nmap: { two: 2, list: [1, 2], deep: { a: 1 } }\nvars: { must: here }\n".to_owned()
+                "extends: ../root.yaml\nmap: { two: 2, list: [1, 2], deep: { a: 1 } }\nvars: { must: here }\n"
+                    .to_owned()
             }
             "root.yaml" => "map: { deep: { b: 2 } }\nother: 1\n".to_owned(),
             _ => return Err(io::ErrorKind::NotFound.into()),

@@ -73,10 +73,14 @@ impl LoadBalancer {
         let path = ["load_balancers", name];
         if self.certificate.is_none() {
             let message = format!("the load balancer `{name}` serves plain HTTP only");
-            let warning = Diagnostic::warning("plain_http", message).at(rules.tree.key_place_of(&path), "no `certificate`");
+            let warning =
+                Diagnostic::warning("plain_http", message).at(rules.tree.key_place_of(&path), "no `certificate`");
             rules.report(warning.help("add `certificate: \"${certificates.NAME.arn}\"`"));
             if !self.certificates.is_empty() {
-                let error = Diagnostic::error("certificates", "`certificates` are additions to `certificate`, which is missing");
+                let error = Diagnostic::error(
+                    "certificates",
+                    "`certificates` are additions to `certificate`, which is missing",
+                );
                 let place = rules.tree.key_place_of(&["load_balancers", name, "certificates"]);
                 rules.report(error.at(place, "").help("make the first one `certificate`"));
             }

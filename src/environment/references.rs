@@ -29,9 +29,10 @@ impl ReferenceError {
     #[must_use]
     pub fn range(&self) -> Range<usize> {
         match self {
-            Self::Unterminated { range } | Self::Empty { range } | Self::Character { range, .. } | Self::EmptyPart { range } => {
-                range.clone()
-            }
+            Self::Unterminated { range }
+            | Self::Empty { range }
+            | Self::Character { range, .. }
+            | Self::EmptyPart { range } => range.clone(),
         }
     }
 
@@ -103,7 +104,8 @@ fn path(text: &str, range: &Range<usize>) -> Result<Vec<String>, ReferenceError>
     if inner.is_empty() {
         return Err(ReferenceError::Empty { range: range.clone() });
     }
-    let wrong = inner.char_indices().find(|(_, char)| !(char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-')));
+    let wrong =
+        inner.char_indices().find(|(_, char)| !(char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-')));
     if let Some((at, character)) = wrong {
         let start = range.start + 2 + at;
         return Err(ReferenceError::Character { character, range: start..start + character.len_utf8() });

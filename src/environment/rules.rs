@@ -27,7 +27,9 @@ impl<'a> Rules<'a> {
     /// The names that a section has in the file, whether or not their entries are right.
     pub(super) fn names(&self, section: &str) -> Vec<&'a str> {
         let tree: &'a Node = self.tree;
-        tree.entry(section).map(|entry| entry.value.entries().iter().map(|entry| entry.key.as_str()).collect()).unwrap_or_default()
+        tree.entry(section)
+            .map(|entry| entry.value.entries().iter().map(|entry| entry.key.as_str()).collect())
+            .unwrap_or_default()
     }
 
     /// Reports a name that its section does not have. Returns whether it has it.
@@ -54,7 +56,11 @@ impl<'a> Rules<'a> {
         }
         let message = format!("the address {} is not the beginning of a /{}", net.addr(), net.prefix_len());
         let error = Diagnostic::error("host_bits", message);
-        self.report(error.at(self.tree.place_of(path), format!("the range that holds it is `{right}`")).help(format!("write `{right}`")));
+        self.report(
+            error
+                .at(self.tree.place_of(path), format!("the range that holds it is `{right}`"))
+                .help(format!("write `{right}`")),
+        );
         false
     }
 }

@@ -111,7 +111,10 @@ impl Secret {
         if self.generate.is_some() && self.json.is_some() {
             let message = format!("`secrets.{name}` has both `generate` and `json`");
             let error = Diagnostic::error("secret", message)
-                .at(rules.tree.key_place_of(&["secrets", name, "json"]), "a secret is one value or a JSON object of several")
+                .at(
+                    rules.tree.key_place_of(&["secrets", name, "json"]),
+                    "a secret is one value or a JSON object of several",
+                )
                 .help("put `generate` into the entry of `json` that it is for");
             rules.report(error);
         }

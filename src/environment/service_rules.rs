@@ -24,7 +24,9 @@ const MAX_CONDITIONS: usize = 5;
 /// The memory that Fargate offers with so many CPU units, in MB, ascending; nothing if it does not offer the CPU.
 #[must_use]
 pub fn memory_sizes(cpu: u32) -> Vec<u32> {
-    let Some((_, least, most, step)) = SIZES.iter().copied().find(|(units, ..)| *units == cpu) else { return Vec::new() };
+    let Some((_, least, most, step)) = SIZES.iter().copied().find(|(units, ..)| *units == cpu) else {
+        return Vec::new();
+    };
     (least..=most)
         .step_by(step as usize)
         // The smallest tasks come with 512, 1024 and 2048 MB, but not with 1536.
@@ -52,7 +54,8 @@ impl Service {
         for key in self.environment.keys().filter(|key| self.secrets.contains_key(*key)) {
             let message = format!("the variable `{key}` stands in both `environment` and `secrets`");
             let place = |section| rules.tree.key_place_of(&["services", name, section, key]);
-            let error = Diagnostic::error("variable_twice", message).at(place("secrets"), "").related(place("environment"), "");
+            let error =
+                Diagnostic::error("variable_twice", message).at(place("secrets"), "").related(place("environment"), "");
             rules.report(error.help("remove one of the two"));
         }
     }
@@ -62,19 +65,23 @@ impl Service {
         if offered.contains(&self.memory) {
             return;
         }
-        let (cpu, memory) = (rules.tree.place_of(&["services", name, "cpu"]), rules.tree.place_of(&["services", name, "memory"]));
+        let (cpu, memory) =
+            (rules.tree.place_of(&["services", name, "cpu"]), rules.tree.place_of(&["services", name, "memory"]));
         let error = if offered.is_empty() {
             let error = Diagnostic::error("fargate_size", format!("Fargate does not offer {} CPU units", self.cpu));
             error.at(cpu, "256, 512, 1024, 2048, 4096, 8192 or 16384")
         } else {
             let message = format!("Fargate does not offer {} MB of memory with {} CPU units", self.memory, self.cpu);
             let error = Diagnostic::error("fargate_size", message);
-            let (least, most) = (offered.first().copied().unwrap_or_default(), offered.last().copied().unwrap_or_default());
+            let (least, most) =
+                (offered.first().copied().unwrap_or_default(), offered.last().copied().unwrap_or_default());
             let error = error.at(memory, format!("with `cpu: {}` there are {least} to {most}", self.cpu));
             if cpu == memory { error } else { error.related(cpu, "") }
         };
-        let pairs: Vec<String> =
-            nearest_sizes(self.cpu, self.memory).iter().map(|(cpu, memory)| format!("`cpu: {cpu}` with `memory: {memory}`")).collect();
+        let pairs: Vec<String> = nearest_sizes(self.cpu, self.memory)
+            .iter()
+            .map(|(cpu, memory)| format!("`cpu: {cpu}` with `memory: {memory}`"))
+            .collect();
         rules.report(error.help(format!("the nearest sizes are {}", pairs.join(", "))));
     }
 
@@ -90,7 +97,8 @@ impl Service {
         }
         if scale.min > scale.max {
             let message = format!("`min` is {} and `max` is {}", scale.min, scale.max);
-            let error = Diagnostic::error("scale", message).at(place(&["services", name, "scale", "min"]), "more than `max`");
+            let error =
+                Diagnostic::error("scale", message).at(place(&["services", name, "scale", "min"]), "more than `max`");
             errors.push(error.related(place(&["services", name, "scale", "max"]), ""));
         }
         if scale.cpu.is_none() && scale.memory.is_none() && scale.requests.is_none() && scale.min != scale.max {
@@ -113,7 +121,10 @@ impl Service {
         }
         let place = |field| rules.tree.place_of(&["services", name, "health", field]);
         let (timeout, interval) = (place("timeout"), place("interval"));
-        let message = format!("a health check may take {}, but the next one begins after {}", self.health.timeout, self.health.interval);
+        let message = format!(
+            "a health check may take {}, but the next one begins after {}",
+            self.health.timeout, self.health.interval
+        );
         let error = Diagnostic::error("health", message).at(timeout, "");
         let error = if timeout == interval { error } else { error.related(interval, "") };
         rules.report(error.help("`timeout` must be shorter than `interval` (defaults: 5s and 30s)"));
@@ -123,13 +134,19 @@ impl Service {
         let Some(route) = &self.route else { return };
         let path = ["services", name, "route"];
         if self.port.is_none() {
-            let error = Diagnostic::error("route", format!("`services.{name}` has a `route` but no `port` to send it to"));
+            let error =
+                Diagnostic::error("route", format!("`services.{name}` has a `route` but no `port` to send it to"));
             rules.report(error.at(rules.tree.key_place_of(&path), "").help("add `port: 3000`"));
         }
         if route.hosts.len() + route.paths.len() > MAX_CONDITIONS {
             let message = format!("a route takes at most {MAX_CONDITIONS} hosts and paths together");
             let error = Diagnostic::error("route", message);
-            rules.report(error.at(rules.tree.key_place_of(&path), format!("this one has {}", route.hosts.len() + route.paths.len())));
+            rules.report(
+                error.at(
+                    rules.tree.key_place_of(&path),
+                    format!("this one has {}", route.hosts.len() + route.paths.len()),
+                ),
+            );
         }
         let balancers = rules.names("load_balancers");
         match (&route.load_balancer, balancers.as_slice()) {
@@ -170,7 +187,10 @@ impl Service {
                 errors.push(error.help(format!("remove `{field}`{way}")));
             }
             if given.is_some_and(|share| share.percent.0 == 0 || share.percent.0 == 10_000) {
-                let error = Diagnostic::error("strategy", format!("`{field}` must move a part of the traffic: more than 0%, less than 100%"));
+                let error = Diagnostic::error(
+                    "strategy",
+                    format!("`{field}` must move a part of the traffic: more than 0%, less than 100%"),
+                );
                 errors.push(error.at(place(field), ""));
             }
         }
@@ -209,20 +229,33 @@ pub(super) fn check_routes(services: &BTreeMap<String, Service>, rules: &mut Rul
             && let Some(other) = priorities.insert((balancer, priority), name)
         {
             let place = |service: &str| rules.tree.place_of(&["services", service, "route", "priority"]);
-            let error = Diagnostic::error("route", format!("the routes of `{other}` and `{name}` have the same priority {priority}"));
+            let error = Diagnostic::error(
+                "route",
+                format!("the routes of `{other}` and `{name}` have the same priority {priority}"),
+            );
             let error = error.at(place(name), "").related(place(other), "first used here");
             rules.report(error.help("give each route of a load balancer its own number, or leave them out"));
         }
         let any = |list: &[String], all: &str| if list.is_empty() { vec![all.to_owned()] } else { list.to_vec() };
         for host in any(&route.hosts, "*") {
             for path in any(&route.paths, "/*") {
-                let Some(other) = requests.insert((balancer, format!("{}{path}", host.to_lowercase())), name) else { continue };
+                let Some(other) = requests.insert((balancer, format!("{}{path}", host.to_lowercase())), name) else {
+                    continue;
+                };
                 let place = |service: &str| rules.tree.place_of(&["services", service, "route"]);
-                let what = if other == name { "lists the same requests twice".to_owned() } else { format!("takes the same requests as `{other}`") };
+                let what = if other == name {
+                    "lists the same requests twice".to_owned()
+                } else {
+                    format!("takes the same requests as `{other}`")
+                };
                 let error = Diagnostic::error("route", format!("the route of `{name}` {what}: `{host}{path}`"));
                 let error = error.at(place(name), "");
                 let error = if other == name { error } else { error.related(place(other), "the other one") };
-                rules.report(error.help("a request goes to the first rule that it fits; give each route hosts or paths of its own"));
+                rules.report(
+                    error.help(
+                        "a request goes to the first rule that it fits; give each route hosts or paths of its own",
+                    ),
+                );
             }
         }
     }
@@ -238,7 +271,10 @@ mod tests {
         assert_eq!(memory_sizes(512), [1024, 2048, 3072, 4096]);
         assert_eq!(memory_sizes(1024).len(), 7);
         assert_eq!(memory_sizes(4096).last(), Some(&30_720));
-        assert_eq!(memory_sizes(8192), [16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60].map(|gigabytes| gigabytes * 1024));
+        assert_eq!(
+            memory_sizes(8192),
+            [16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60].map(|gigabytes| gigabytes * 1024)
+        );
         assert_eq!(memory_sizes(16_384).len(), 12);
         assert!(memory_sizes(300).is_empty());
     }

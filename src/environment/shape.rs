@@ -93,6 +93,11 @@ impl<'a> Shape<'a> {
             })
     }
 
+    /// Whether references may stand here: where the type says so, and where the type is not known.
+    pub fn takes_references(&self) -> bool {
+        self.flag("x-reference") || self.types().is_empty()
+    }
+
     pub fn is(&self, name: &str) -> bool {
         self.types().contains(&name)
     }
@@ -117,14 +122,14 @@ impl<'a> Shape<'a> {
     /// The schema of keys that are not fields: `None` where they are refused.
     pub fn other(&self, key: &str) -> Option<Self> {
         let patterns = self.get("patternProperties").and_then(Value::as_object);
-        let matching = patterns.into_iter().flatten().find(|(pattern, _)| {
-            regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(key))
-        });
+        let matching = patterns
+            .into_iter()
+            .flatten()
+            .find(|(pattern, _)| regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(key)));
         match (matching, self.get("additionalProperties")) {
             (Some((_, schema)), _) => Some(self.sub(schema)),
             (None, Some(Value::Bool(false))) => None,
-            (None, Some(schema)) => Some(self.sub(schema)),
-            (None, None) => Some(self.sub(&ANYTHING)),
+            (None, schema) => Some(self.sub(schema.unwrap_or(&ANYTHING))),
         }
     }
 
@@ -161,6 +166,8 @@ impl<'a> Shape<'a> {
 
     /// An example of a field as it would stand in a file.
     pub fn line(&self, key: &str) -> Option<String> {
-        self.example().or_else(|| self.alternatives().iter().find_map(Self::example)).map(|example| format!("{key}: {}", as_yaml(example)))
+        self.example()
+            .or_else(|| self.alternatives().iter().find_map(Self::example))
+            .map(|example| format!("{key}: {}", as_yaml(example)))
     }
 }

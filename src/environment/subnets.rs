@@ -191,7 +191,9 @@ impl Network {
             let place = rules.tree.place_of(&["network", "zones", &at.to_string()]);
             if let Some(first) = zones[..at].iter().position(|other| other.letter() == zone.letter()) {
                 let error = Diagnostic::error("zones", format!("the zone `{zone}` is listed twice")).at(place, "");
-                rules.report(error.related(rules.tree.place_of(&["network", "zones", &first.to_string()]), "first here"));
+                rules.report(
+                    error.related(rules.tree.place_of(&["network", "zones", &first.to_string()]), "first here"),
+                );
             }
             if zone.0.len() > 1
                 && let Some(region) = region
@@ -236,7 +238,11 @@ fn explain(problem: &Problem, rules: &Rules<'_>) -> Diagnostic {
             let (one, other) = (subnet(first.0, first.1), subnet(second.0, second.1));
             let error = error.at(other, format!("{} subnet of zone {}", second.0.name(), second.1 + 1));
             // Where sizes rather than ranges are given, both subnets come from the same line.
-            if one == other { error } else { error.related(one, format!("{} subnet of zone {}", first.0.name(), first.1 + 1)) }
+            if one == other {
+                error
+            } else {
+                error.related(one, format!("{} subnet of zone {}", first.0.name(), first.1 + 1))
+            }
         }
     }
 }
@@ -254,7 +260,8 @@ mod tests {
     #[test]
     fn a_vpc_of_16_over_three_zones() {
         let subnets = plan_subnets(net("10.0.0.0/16"), 3, &Subnets::default()).unwrap();
-        let text: Vec<String> = subnets.iter().map(|(tier, zone, net)| format!("{} {zone} {net}", tier.name())).collect();
+        let text: Vec<String> =
+            subnets.iter().map(|(tier, zone, net)| format!("{} {zone} {net}", tier.name())).collect();
         assert_eq!(
             text,
             [

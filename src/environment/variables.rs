@@ -24,7 +24,9 @@ struct Variable {
 pub fn replace(tree: &mut Node, given: &[(String, String)], sources: &Sources) -> Replaced {
     let declared: Vec<(String, Place, Node)> = tree
         .entry("vars")
-        .map(|vars| vars.value.entries().iter().map(|entry| (entry.key.clone(), entry.key_place, entry.value.clone())).collect())
+        .map(|vars| {
+            vars.value.entries().iter().map(|entry| (entry.key.clone(), entry.key_place, entry.value.clone())).collect()
+        })
         .unwrap_or_default();
     let mut known: BTreeMap<String, Variable> = BTreeMap::new();
     for (name, _, node) in &declared {
@@ -38,7 +40,14 @@ pub fn replace(tree: &mut Node, given: &[(String, String)], sources: &Sources) -
     for (name, text) in given {
         known.insert(name.clone(), Variable { value: scalar(text), text: text.clone() });
     }
-    let mut walk = Walk { known: &known, sources, path: Vec::new(), used: BTreeSet::new(), undefined: BTreeMap::new(), broken: Vec::new() };
+    let mut walk = Walk {
+        known: &known,
+        sources,
+        path: Vec::new(),
+        used: BTreeSet::new(),
+        undefined: BTreeMap::new(),
+        broken: Vec::new(),
+    };
     if let Tree::Map(entries) = &mut tree.value {
         for entry in entries.iter_mut().filter(|entry| !matches!(entry.key.as_str(), "vars" | "extends" | "requires")) {
             walk.path.push(entry.key.clone());
@@ -55,14 +64,18 @@ pub fn replace(tree: &mut Node, given: &[(String, String)], sources: &Sources) -
             diagnostics.push(error.at(*place, "it has no default").help(format!("pass `--var {name}=VALUE`")));
         } else if !used.contains(name) {
             let warning = Diagnostic::warning("unused_variable", format!("nothing uses the variable `{name}`"));
-            diagnostics.push(warning.at(*place, "").help(format!("remove it, or write `${{var.{name}}}` where it belongs")));
+            diagnostics
+                .push(warning.at(*place, "").help(format!("remove it, or write `${{var.{name}}}` where it belongs")));
         }
     }
     for (name, _) in given.iter().filter(|(name, _)| !used.contains(name) && !names.contains(&name.as_str())) {
-        let known: Vec<&str> = names.iter().copied().chain(used.iter().map(String::as_str)).collect::<BTreeSet<_>>().into_iter().collect();
-        let error = Diagnostic::error("unused_variable", format!("`--var {name}` is given, but the file has no such variable"));
+        let known: Vec<&str> =
+            names.iter().copied().chain(used.iter().map(String::as_str)).collect::<BTreeSet<_>>().into_iter().collect();
+        let error =
+            Diagnostic::error("unused_variable", format!("`--var {name}` is given, but the file has no such variable"));
         let (label, help) = suggest(name, &known);
-        let help = [Some(label).filter(|label| !label.is_empty()), help].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        let help =
+            [Some(label).filter(|label| !label.is_empty()), help].into_iter().flatten().collect::<Vec<_>>().join("; ");
         diagnostics.push(if help.is_empty() { error } else { error.help(help) });
     }
     Replaced { diagnostics, broken }
@@ -75,7 +88,8 @@ fn undefined_variables(undefined: BTreeMap<String, Vec<Place>>, names: &[&str]) 
         .filter_map(|(name, places)| {
             let (first, others) = places.split_first()?;
             let (label, _) = suggest(&name, names);
-            let mut error = Diagnostic::error("undefined_variable", format!("there is no variable `{name}`")).at(*first, label);
+            let mut error =
+                Diagnostic::error("undefined_variable", format!("there is no variable `{name}`")).at(*first, label);
             for place in others {
                 error = error.related(*place, "used here too");
             }
@@ -126,7 +140,9 @@ impl Walk<'_> {
         let (mut from, mut copied) = (0, 0);
         while let Some((at, plain)) = next_mark(text, from) {
             from = at + 2;
-            let Some(length) = text[at..].find('}').filter(|_| !plain && text[at..].starts_with("${var.")) else { continue };
+            let Some(length) = text[at..].find('}').filter(|_| !plain && text[at..].starts_with("${var.")) else {
+                continue;
+            };
             let range = at..at + length + 1;
             let name = &text[at + "${var.".len()..at + length];
             from = range.end;

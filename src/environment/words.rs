@@ -50,7 +50,11 @@ pub fn suggest(word: &str, known: &[&str]) -> (String, Option<String>) {
     let help = (!known.is_empty() && (known.len() <= FEW || near.is_none())).then(|| {
         let mut sorted = known.to_vec();
         sorted.sort_unstable();
-        if let [one] = sorted.as_slice() { format!("only `{one}` is known here") } else { format!("known here: {}", list(&sorted).replace(" or ", ", ")) }
+        if let [one] = sorted.as_slice() {
+            format!("only `{one}` is known here")
+        } else {
+            format!("known here: {}", list(&sorted).replace(" or ", ", "))
+        }
     });
     (label, help)
 }
@@ -87,7 +91,9 @@ pub fn kind(value: &Tree) -> &'static str {
 pub fn as_yaml(value: &Value) -> String {
     match value {
         // What YAML would not read as this text needs quotes.
-        Value::String(text) if matches!(crate::source::scalar(text), Tree::Text(_)) && !text.contains([':', '#', '%', '{']) => {
+        Value::String(text)
+            if matches!(crate::source::scalar(text), Tree::Text(_)) && !text.contains([':', '#', '%', '{']) =>
+        {
             text.clone()
         }
         other => other.to_string(),

@@ -253,10 +253,11 @@ impl<'a> Builder<'a> {
                 diagnostic.help("define the anchor above with `&name`, or put text that begins with `*` in quotes")
             }
             ErrorKind::UnexpectedCharacter { .. } => diagnostic.help("put text that begins with this in quotes"),
-            _ if bare_reference(line) => diagnostic.help("put text that holds `${...}` in quotes when it stands in `{ }` or `[ ]`"),
-            ErrorKind::MappingValueNotAllowed => {
-                diagnostic.help("put text that holds `: ` in quotes, and check the indentation of this line and the one above")
+            _ if bare_reference(line) => {
+                diagnostic.help("put text that holds `${...}` in quotes when it stands in `{ }` or `[ ]`")
             }
+            ErrorKind::MappingValueNotAllowed => diagnostic
+                .help("put text that holds `: ` in quotes, and check the indentation of this line and the one above"),
             _ => diagnostic,
         }
     }
