@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_acm::types::{
-    CertificateDetail, CertificateStatus, DomainStatus, DomainValidation, Filters, KeyAlgorithm as SdkKeyAlgorithm, Tag,
-    ValidationMethod,
+    CertificateDetail, CertificateStatus, DomainStatus, DomainValidation, Filters, KeyAlgorithm as SdkKeyAlgorithm,
+    Tag, ValidationMethod,
 };
 use futures::future::try_join_all;
 use schemars::JsonSchema;
@@ -158,7 +158,8 @@ impl Certificate {
 async fn describe(aws: &Aws, arn: &str) -> Result<CertificateDetail> {
     let request = aws.acm().describe_certificate().certificate_arn(arn);
     let answer = aws.call("acm:DescribeCertificate", request.send()).await?;
-    let missing = || Failure::new("acm:DescribeCertificate", "NoCertificate", "the answer is empty").class(Class::NotFound);
+    let missing =
+        || Failure::new("acm:DescribeCertificate", "NoCertificate", "the answer is empty").class(Class::NotFound);
     answer.certificate.ok_or_else(missing)
 }
 
@@ -326,7 +327,8 @@ mod tests {
 
     #[test]
     fn domains_are_checked_and_compared_in_lower_case() {
-        let json = r#"{"domain": "Example.com", "alternative_names": ["example.com", "*.Example.com", "a.*.com", "a"]}"#;
+        let json =
+            r#"{"domain": "Example.com", "alternative_names": ["example.com", "*.Example.com", "a.*.com", "a"]}"#;
         let mut certificate: Certificate = serde_json::from_str(json).unwrap();
         let problems: Vec<_> = certificate.check().into_iter().map(|problem| problem.path).collect();
         assert_eq!(problems, ["alternative_names.1", "alternative_names.2"]);

@@ -1,13 +1,15 @@
 //! What the kinds of Elastic Load Balancing share: reads, tags, generated names, and who holds a name.
 //!
 //! No answer of this service holds tags, and an account may have many load balancers of others. So the candidates are
-//! those whose name starts as generated names do here, those with a name that the file chooses, and those that the tagging
-//! API lists, for a chosen name may have left the file. DescribeTags, twenty a call, then says which are ours.
+//! those whose name starts as generated names do here (separator included), those with a name that the file chooses,
+//! and those that the tagging API lists, for a chosen name may have left the file. DescribeTags, twenty a call, then
+//! says which are ours.
 //!
 //! Listeners are read for each load balancer of ours and rules for each listener of ours, with the entries of others
 //! among them. Those that we made on a load balancer or listener of others are found through the tagging API.
 
 pub mod action;
+pub mod health_check;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -101,7 +103,8 @@ pub async fn target_groups(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Found<Tar
         let (all, index) = tokio::try_join!(all, tagging::index(aws, scope))?;
         let candidate = |item: TargetGroup| {
             let (arn, name) = (item.target_group_arn.clone()?, item.target_group_name()?);
-            (index.contains_key(&arn) || may_be_ours(scope, super::target_group::TargetGroup::NAME, name)).then_some((arn, item))
+            (index.contains_key(&arn) || may_be_ours(scope, super::target_group::TargetGroup::NAME, name))
+                .then_some((arn, item))
         };
         with_tags(aws, all.into_iter().filter_map(candidate).collect()).await
     };

@@ -202,16 +202,16 @@ impl Kind for Listener {
 
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         let (old, new) = (set(&live.spec.extra_certificates)?, set(&self.extra_certificates)?);
-        let default = live.spec.certificate_arn.as_ref().map(Arg::get).transpose()?;
-        // A certificate that is still the listener's own cannot be a further one, and a listener that does not speak
-        // TLS yet takes none. All others come first, so that no host is without its certificate in between.
-        let secure = live.spec.is_secure();
-        let (first, later): (Vec<_>, Vec<_>) = new.difference(&old).partition(|arn| secure && Some(*arn) != default);
-        add(aws, &live.id, &first).await?;
-        self.modify(aws, live).await?;
-        if self.is_secure() {
-            add(aws, &live.id, &later).await?;
-            remove(aws, &live.id, &old.difference(&new).collect::<Vec<_>>()).await?;
+        let (more, fewer): (Vec<_>, Vec<_>) = (new.difference(&old).collect(), old.difference(&new).collect());
+        // No host is without its certificate in between: add, change the listener's own, remove. A listener that does
+        // not speak TLS yet takes none before it does, and one that stops forgets them all.
+        if live.spec.is_secure() && self.is_secure() {
+            add(aws, &live.id, &more).await?;
+            self.modify(aws, live).await?;
+            remove(aws, &live.id, &fewer).await?;
+        } else {
+            self.modify(aws, live).await?;
+            add(aws, &live.id, &more).await?;
         }
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }

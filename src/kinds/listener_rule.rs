@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_elasticloadbalancingv2::types::{
     HostHeaderConditionConfig, HttpHeaderConditionConfig, HttpRequestMethodConditionConfig, PathPatternConditionConfig,
-    QueryStringConditionConfig, QueryStringKeyValuePair, Rule, RuleCondition, RulePriorityPair, SourceIpConditionConfig,
+    QueryStringConditionConfig, QueryStringKeyValuePair, Rule, RuleCondition, RulePriorityPair,
+    SourceIpConditionConfig,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::elb::action::Action;
 use super::elb;
+use super::elb::action::Action;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::tags::Tags;
@@ -243,7 +244,9 @@ impl ListenerRule {
         };
         let rules = elb::rules_of(aws, self.listener_arn.get()?).await?;
         let held = |rule: &&Rule| priority(rule) == Some(self.priority);
-        let Some(arn) = rules.iter().find(held).and_then(Rule::rule_arn) else { return Err(failure.class(Class::Busy)) };
+        let Some(arn) = rules.iter().find(held).and_then(Rule::rule_arn) else {
+            return Err(failure.class(Class::Busy));
+        };
         let what = format!("priority {}", self.priority);
         match elb::holder(aws, arn, &live.identity, &what).await {
             Err(failure) if failure.class != Class::Busy => return Err(failure),
@@ -371,7 +374,8 @@ mod tests {
     fn conditions_survive_the_way_to_aws_and_back() {
         let mut all = conditions(
             r#"{"hosts": ["API.example.com"], "paths": ["/a*", "/b"], "headers": {"X-Release": ["idle"]},
-                "methods": ["GET"], "source_ips": ["192.0.2.0/24"], "query": [{"key": "v", "value": "2"}, {"value": "x"}]}"#,
+                "methods": ["GET"], "source_ips": ["192.0.2.0/24"],
+                "query": [{"key": "v", "value": "2"}, {"value": "x"}]}"#,
         );
         all.normalize();
         assert_eq!(Conditions::read(&all.to_sdk()), all);
@@ -388,7 +392,10 @@ mod tests {
             ("{}", vec!["conditions"]),
             (r#"{"paths": ["/1", "/2", "/3", "/4", "/5", "/6"]}"#, vec!["conditions"]),
             (r#"{"headers": {"Host": ["a"]}}"#, vec!["conditions.headers.Host"]),
-            (r#"{"methods": ["get"], "source_ips": ["10.0.0.1"]}"#, vec!["conditions.methods", "conditions.source_ips"]),
+            (
+                r#"{"methods": ["get"], "source_ips": ["10.0.0.1"]}"#,
+                vec!["conditions.methods", "conditions.source_ips"],
+            ),
         ] {
             let found: Vec<_> = conditions(json).check().into_iter().map(|problem| problem.path).collect();
             assert_eq!(found, paths, "{json}");

@@ -1,6 +1,8 @@
 //! Tests against the emulator: each kind over its driver, and the real binary.
 
+mod certificate;
 mod ecs;
+mod elb;
 mod executor;
 mod iam;
 mod logs;

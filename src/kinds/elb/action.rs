@@ -1,7 +1,7 @@
 //! What a listener or a rule does with a request: the type that both share, and who owns the weights in it.
 //!
-//! The weights of a forward to two target groups or more belong to releases. A plan shows the live ones, and a change of
-//! anything else in the action reads them again at the last moment and sends them along, so that no release is undone.
+//! The weights of a forward to two target groups or more belong to releases. A plan shows the live ones, and a change
+//! of anything else in the action reads them again at the last moment and sends them along: no release is undone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
