@@ -125,7 +125,11 @@ mod tests {
     use super::*;
 
     fn identity(name: &str) -> Identity {
-        Identity { project: "acme".into(), environment: "production".into(), address: Address::new("target_group", name) }
+        Identity {
+            project: "acme".into(),
+            environment: "production".into(),
+            address: Address::new("target_group", name),
+        }
     }
 
     #[test]

@@ -51,13 +51,32 @@ pub enum Signal {
 /// What happens while a plan is applied.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    Started { address: Address, doing: &'static str },
-    Waiting { address: Address, on: String },
+    Started {
+        address: Address,
+        doing: &'static str,
+    },
+    Waiting {
+        address: Address,
+        on: String,
+    },
     /// Said now and then of what takes long: what each step has been waiting on.
-    Still { running: Vec<(Address, Duration)> },
-    Finished { address: Address, doing: &'static str, took: Duration },
-    Failed { address: Address, doing: &'static str, failure: Failure },
-    Skipped { address: Address, because: Address },
+    Still {
+        running: Vec<(Address, Duration)>,
+    },
+    Finished {
+        address: Address,
+        doing: &'static str,
+        took: Duration,
+    },
+    Failed {
+        address: Address,
+        doing: &'static str,
+        failure: Failure,
+    },
+    Skipped {
+        address: Address,
+        because: Address,
+    },
 }
 
 /// How an apply ended.
@@ -169,7 +188,11 @@ impl<'a> Executor<'a> {
         }
     }
 
-    fn finish(&mut self, result: Result<(tokio::task::Id, step::Ended), tokio::task::JoinError>, on: &mut impl FnMut(Event)) {
+    fn finish(
+        &mut self,
+        result: Result<(tokio::task::Id, step::Ended), tokio::task::JoinError>,
+        on: &mut impl FnMut(Event),
+    ) {
         let (id, ended) = match result {
             Ok((id, ended)) => (id, ended),
             Err(error) => (error.id(), step::Ended::lost(&error)),

@@ -59,9 +59,8 @@ macro_rules! clients {
 impl Aws {
     /// Clients for `region`, with the credentials of the standard chain.
     pub async fn connect(region: &str) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
+        let http =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -278,7 +277,9 @@ impl Memo {
         let value = slot
             .get_or_try_init(|| async { Ok::<_, Failure>(Arc::new(read().await?) as Arc<dyn Any + Send + Sync>) })
             .await?;
-        Arc::clone(value).downcast().map_err(|_| Failure::new(key, "Defect", "two reads of different types share a key"))
+        Arc::clone(value)
+            .downcast()
+            .map_err(|_| Failure::new(key, "Defect", "two reads of different types share a key"))
     }
 }
 

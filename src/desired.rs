@@ -144,7 +144,8 @@ fn undefined(resource: &Resource, all: &BTreeMap<Address, Resource>) -> Vec<Wron
     let referred = referred.into_iter().filter_map(|output| {
         let (message, help) = match all.get(&output.of) {
             None => {
-                let near = all.keys().min_by_key(|key| strsim::damerau_levenshtein(&key.to_string(), &output.of.to_string()));
+                let near =
+                    all.keys().min_by_key(|key| strsim::damerau_levenshtein(&key.to_string(), &output.of.to_string()));
                 let message = format!("{} refers to {}, which is not in the file", resource.address, output.of);
                 (message, near.map(|near| format!("the nearest address is {near}")))
             }

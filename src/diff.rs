@@ -51,7 +51,8 @@ fn compare(path: String, before: &Value, after: &Value, changes: &mut Vec<Change
     match (before, after) {
         (Value::Map(before), Value::Map(after)) => {
             for name in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
-                let (before, after) = (before.get(name).unwrap_or(&Value::Null), after.get(name).unwrap_or(&Value::Null));
+                let (before, after) =
+                    (before.get(name).unwrap_or(&Value::Null), after.get(name).unwrap_or(&Value::Null));
                 compare(format!("{path}.{name}"), before, after, changes);
             }
         }
@@ -84,11 +85,14 @@ fn compare_lists(path: &str, before: &[Value], after: &[Value], changes: &mut Ve
 
 /// The names of the entries, where all have one.
 fn names(items: &[Value]) -> Option<Vec<&str>> {
-    let name = |item| match item {
-        &Value::Map(ref fields) => fields.get("name")?.as_text(),
-        _ => None,
-    };
     items.iter().map(name).collect()
+}
+
+fn name(item: &Value) -> Option<&str> {
+    match item {
+        Value::Map(fields) => fields.get("name")?.as_text(),
+        _ => None,
+    }
 }
 
 /// The entries of `items` that `others` lacks, each occurrence counted.
@@ -137,14 +141,17 @@ mod tests {
         check(json!({"a": 1}), json!({"a": 1}), &[]);
         check(json!({"a": []}), json!({}), &[]);
         check(json!({"cidr": "x"}), json!({"cidr": "y"}), &[r#"cidr: "x" -> "y" !"#]);
-        check(json!({"tags": {"a": "1"}}), json!({"tags": {"a": "2", "b": "3"}}), &[
-            r#"tags.a: "1" -> "2""#,
-            r#"tags.b: null -> "3""#,
-        ]);
+        check(
+            json!({"tags": {"a": "1"}}),
+            json!({"tags": {"a": "2", "b": "3"}}),
+            &[r#"tags.a: "1" -> "2""#, r#"tags.b: null -> "3""#],
+        );
         check(json!({"s": [1, 2, 3]}), json!({"s": [3, 4]}), &["s[]: 1 -> null", "s[]: 2 -> null", "s[]: null -> 4"]);
         check(json!({"s": ["a", "b"]}), json!({"s": ["b", "a"]}), &[r#"s: ["a","b"] -> ["b","a"]"#]);
-        check(json!({"c": [{"name": "app", "cpu": 1}]}), json!({"c": [{"name": "app", "cpu": 2}]}), &[
-            "c[app].cpu: 1 -> 2",
-        ]);
+        check(
+            json!({"c": [{"name": "app", "cpu": 1}]}),
+            json!({"c": [{"name": "app", "cpu": 2}]}),
+            &["c[app].cpu: 1 -> 2"],
+        );
     }
 }

@@ -153,12 +153,14 @@ impl<'a> Lock<'a> {
             Err(failure) if failure.code == "ParameterAlreadyExists" => {
                 // Somebody was faster by a moment; the next look says who.
                 let all = self.read().await?;
-                return Err(match all.last().and_then(|newest| newest.holder().map(|holder| (newest.number, holder))) {
-                    Some((number, holder)) => {
-                        Refused::Held { environment: self.environment.clone(), number, holder: holder.clone() }
-                    }
-                    None => Refused::Failed(failure),
-                });
+                return Err(
+                    match all.last().and_then(|newest| newest.holder().map(|holder| (newest.number, holder))) {
+                        Some((number, holder)) => {
+                            Refused::Held { environment: self.environment.clone(), number, holder: holder.clone() }
+                        }
+                        None => Refused::Failed(failure),
+                    },
+                );
             }
             other => other?,
         }

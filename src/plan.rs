@@ -67,9 +67,15 @@ pub enum Verb {
     Create(Fields),
     /// Set the late fields of what was just created.
     Fill(Fields),
-    Update { live: Live<Fields>, fields: Fields },
+    Update {
+        live: Live<Fields>,
+        fields: Fields,
+    },
     /// Empty the late fields, so that what refers to each other can be deleted.
-    Empty { live: Live<Fields>, fields: Fields },
+    Empty {
+        live: Live<Fields>,
+        fields: Fields,
+    },
     /// Mark as left behind, so that the name of the identity is free for the replacement.
     Depose(Live<Fields>),
     Delete(Live<Fields>),
@@ -174,11 +180,7 @@ impl Plan {
     }
 }
 
-fn reach(
-    graph: &StableDiGraph<Step, ()>,
-    mut open: Vec<NodeIndex>,
-    direction: Direction,
-) -> BTreeSet<NodeIndex> {
+fn reach(graph: &StableDiGraph<Step, ()>, mut open: Vec<NodeIndex>, direction: Direction) -> BTreeSet<NodeIndex> {
     let mut seen = BTreeSet::new();
     while let Some(node) = open.pop() {
         if seen.insert(node) {

@@ -80,18 +80,23 @@ impl Pause {
 impl Run {
     pub async fn execute(self) -> Ended {
         let started = self.started;
-        let result = match (kinds::find(&self.step.address.kind), self.context.drivers.get(self.step.address.kind.as_str()))
-        {
-            (Some(info), Some(driver)) => match timeout_at(started + info.deadline, self.verb(info, driver.as_ref())).await {
-                Ok(result) => result,
-                Err(_) => Err(Failure::new(
-                    "apply",
-                    "DeadlineExceeded",
-                    format!("not done after {} minutes; AWS may still be at it, run the same command again", info.deadline.as_secs() / 60),
-                )),
-            },
-            _ => Err(Failure::new("apply", "UnknownKind", format!("there is no kind {}", self.step.address.kind))),
-        };
+        let result =
+            match (kinds::find(&self.step.address.kind), self.context.drivers.get(self.step.address.kind.as_str())) {
+                (Some(info), Some(driver)) => {
+                    match timeout_at(started + info.deadline, self.verb(info, driver.as_ref())).await {
+                        Ok(result) => result,
+                        Err(_) => Err(Failure::new(
+                            "apply",
+                            "DeadlineExceeded",
+                            format!(
+                                "not done after {} minutes; AWS may still be at it, run the same command again",
+                                info.deadline.as_secs() / 60
+                            ),
+                        )),
+                    }
+                }
+                _ => Err(Failure::new("apply", "UnknownKind", format!("there is no kind {}", self.step.address.kind))),
+            };
         Ended { result, took: started.elapsed() }
     }
 
@@ -226,7 +231,9 @@ impl Run {
     async fn retry<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
         for _ in 1..UNANSWERED_TRIES {
             match self.retry_busy(&call).await {
-                Err(failure) if failure.class == Class::Unanswered => self.waiting(format!("an answer ({})", failure.code)),
+                Err(failure) if failure.class == Class::Unanswered => {
+                    self.waiting(format!("an answer ({})", failure.code))
+                }
                 other => return other,
             }
         }

@@ -78,7 +78,10 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         if let Some(saved) = &saved
             && saved.digest != plan.digest
         {
-            bail!("the world has moved since this plan was saved; nothing was changed\n  plan again: infra plan {}", plan.environment);
+            bail!(
+                "the world has moved since this plan was saved; nothing was changed\n  plan again: infra plan {}",
+                plan.environment
+            );
         }
         Ok(plan)
     };
@@ -158,7 +161,8 @@ async fn carry_out(
     let run = crate::address::hex(&rand::random::<[u8; 8]>());
     let context = Context { drivers: crate::kinds::drivers(&session.aws), scope: scope.afresh(), run };
     let mut progress = progress::Progress::new(plan.steps.node_count(), writing.format);
-    let report = apply(plan, Arc::new(context), usize::from(writing.parallel), signal, |event| progress.show(&event)).await;
+    let report =
+        apply(plan, Arc::new(context), usize::from(writing.parallel), signal, |event| progress.show(&event)).await;
     progress.end();
     match writing.format {
         Format::Text => print(&report::outcome(&report, started.elapsed(), again)),

@@ -22,7 +22,14 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
     match held {
         Some((newest, holder)) => print(&format!(
             "{} is locked: number {}\n  by       {} on {} (process {})\n  command  {}\n  since    {}\n  renewed  {}",
-            loaded.name, newest.number, holder.who, holder.host, holder.process, holder.command, holder.since, newest.renewed()
+            loaded.name,
+            newest.number,
+            holder.who,
+            holder.host,
+            holder.process,
+            holder.command,
+            holder.since,
+            newest.renewed()
         )),
         None => print(&format!("{} is free", loaded.name)),
     }

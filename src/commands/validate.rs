@@ -21,7 +21,8 @@ pub fn run(arguments: &Arguments) -> Result<Ended> {
     };
     let mut ended = Ended::Well;
     for name in names {
-        let checked = session::load(&arguments.source, &name).and_then(|loaded| session::desired(&loaded, &Facts::default()));
+        let checked =
+            session::load(&arguments.source, &name).and_then(|loaded| session::desired(&loaded, &Facts::default()));
         match checked {
             Ok(desired) => print(&format!("{name}: valid, {} resources", desired.resources.len())),
             Err(error) => {

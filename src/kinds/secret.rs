@@ -366,7 +366,7 @@ mod tests {
     fn limits_of_secrets_manager() {
         let spec = secret(serde_json::json!({
             "name": "acme-tokens",
-            "generate": { "length": 4, "charset": "digits", "exclude": "012" },
+            "generate": { "length": 4, "charset": "hex", "exclude": "0123456789ab" },
             "json": {},
             "recovery_window_days": 0,
         }));

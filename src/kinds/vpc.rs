@@ -44,7 +44,8 @@ impl Kind for Vpc {
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if !(16..=28).contains(&self.cidr.prefix_len()) {
-            problems.push(Problem::new("cidr", format!("{} is not between /16 and /28, which AWS asks for", self.cidr)));
+            problems
+                .push(Problem::new("cidr", format!("{} is not between /16 and /28, which AWS asks for", self.cidr)));
         }
         if self.cidr != self.cidr.trunc() {
             let help = format!("write {}", self.cidr.trunc());

@@ -48,8 +48,7 @@ pub(super) fn build<'a>(
     removed: &[&'a Live<Fields>],
     deposed: &[&'a Live<Fields>],
 ) -> Result<Graph, Deadlock> {
-    let mut builder =
-        Builder { graph: Graph::new(), soft: Vec::new(), desired: BTreeMap::new(), live: Vec::new() };
+    let mut builder = Builder { graph: Graph::new(), soft: Vec::new(), desired: BTreeMap::new(), live: Vec::new() };
     for outcome in outcomes.values() {
         let nodes = builder.nodes(outcome);
         builder.desired.insert(&outcome.resource.address, nodes);
@@ -138,7 +137,11 @@ impl<'a> Builder<'a> {
             let needed = self.desired.get(&output.of).copied().unwrap_or_default();
             self.hard(needed.create, nodes.make());
             let moving = kinds::find(&output.of.kind).is_some_and(|info| info.moving.contains(&output.name.as_str()));
-            if moving { self.hard(needed.update, nodes.make()) } else { self.soft(needed.update, nodes.make()) }
+            if moving {
+                self.hard(needed.update, nodes.make())
+            } else {
+                self.soft(needed.update, nodes.make())
+            }
             self.soft(needed.fill, nodes.make());
         }
         for address in &outcome.resource.after {
@@ -156,7 +159,10 @@ impl<'a> Builder<'a> {
     /// The order of kinds that AWS keeps though no field shows it.
     fn order_kinds(&mut self, outcome: &Outcome<'a>) {
         let nodes = self.desired[&outcome.resource.address];
-        let earlier: Vec<Nodes> = self.desired.iter().filter(|(address, _)| outcome.info.after.contains(&address.kind.as_str()))
+        let earlier: Vec<Nodes> = self
+            .desired
+            .iter()
+            .filter(|(address, _)| outcome.info.after.contains(&address.kind.as_str()))
             .map(|(_, nodes)| *nodes)
             .collect();
         for needed in earlier {
@@ -255,7 +261,11 @@ fn index<'a>(live: &[(&'a Live<Fields>, Nodes)]) -> BTreeMap<&'a str, Vec<usize>
 }
 
 /// What a live resource refers to, in its early and in its late fields.
-fn referred(info: &Info, live: &Live<Fields>, index: &BTreeMap<&str, Vec<usize>>) -> (BTreeSet<usize>, BTreeSet<usize>) {
+fn referred(
+    info: &Info,
+    live: &Live<Fields>,
+    index: &BTreeMap<&str, Vec<usize>>,
+) -> (BTreeSet<usize>, BTreeSet<usize>) {
     let mut found = (BTreeSet::new(), BTreeSet::new());
     let names_itself = ["name", "family", "description", "tags"];
     for (name, value) in live.spec.iter().filter(|(name, _)| !names_itself.contains(&name.as_str())) {
@@ -267,9 +277,8 @@ fn referred(info: &Info, live: &Live<Fields>, index: &BTreeMap<&str, Vec<usize>>
 
 /// The resources that a text names: by the whole text, or as an ARN with something behind it, such as a secret's key.
 fn named<'a>(text: &'a str, index: &'a BTreeMap<&str, Vec<usize>>) -> impl Iterator<Item = usize> + 'a {
-    let extends = |arn: &str| {
-        arn.starts_with("arn:") && text.strip_prefix(arn).is_some_and(|rest| rest.starts_with([':', '/']))
-    };
+    let extends =
+        |arn: &str| arn.starts_with("arn:") && text.strip_prefix(arn).is_some_and(|rest| rest.starts_with([':', '/']));
     let found = index.iter().filter(move |(key, _)| **key == text || (text.starts_with("arn:") && extends(key)));
     found.flat_map(|(_, numbers)| numbers.iter().copied())
 }

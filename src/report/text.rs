@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use super::{BOLD, DIM, RED, YELLOW, action, count, harm, paint, symbol};
 use crate::address::Address;
 use crate::diff::Change;
-use crate::plan::{Action, Plan, Planned, Verb};
 use crate::kind::Info;
 use crate::kinds;
+use crate::plan::{Action, Plan, Planned, Verb};
 use crate::value::{Fields, Output, Part, Template, Value};
 
 const WIDTH: usize = 80;
@@ -102,7 +102,7 @@ impl<'a> Explain<'a> {
     /// The plain fields of a new resource that fit into `width`, without those that have the kind's default.
     fn gist(&self, address: &Address, width: usize) -> String {
         let Some(fields) = self.created.get(address) else { return String::new() };
-        let defaults = kinds::find(&address.kind).map(|info| defaults(info)).unwrap_or_default();
+        let defaults = kinds::find(&address.kind).map(defaults).unwrap_or_default();
         let chosen = fields.iter().filter(|(name, value)| defaults.get(*name) != Some(*value));
         let plain = chosen.filter_map(|(name, value)| match value {
             Value::Text(text) if text.len() <= 40 => Some(format!("{name} {text}")),

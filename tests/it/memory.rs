@@ -61,14 +61,17 @@ impl World {
     /// The live resources that these fields name, other than `but`.
     fn named<'a>(&'a self, fields: &'a Fields, but: &str) -> Vec<&'a Live<Fields>> {
         let mut texts = BTreeSet::new();
-        fields.values().for_each(|value| value.visit_texts(&mut |text| drop(texts.insert(text))));
-        let names = |live: &Live<Fields>| live.outputs.values().any(|output| texts.iter().any(|text| text.starts_with(output.as_str())));
+        fields.values().for_each(|value| value.visit_texts(&mut |text| texts.extend([text])));
+        let names = |live: &Live<Fields>| {
+            live.outputs.values().any(|output| texts.iter().any(|text| text.starts_with(output.as_str())))
+        };
         self.live.values().filter(|live| live.id != but && names(live)).collect()
     }
 
     /// Texts that look like outputs of this world but belong to nothing live.
     fn dangling(&self, fields: &Fields) -> Option<String> {
-        let known: BTreeSet<&str> = self.live.values().flat_map(|live| live.outputs.values()).map(String::as_str).collect();
+        let known: BTreeSet<&str> =
+            self.live.values().flat_map(|live| live.outputs.values()).map(String::as_str).collect();
         let mut dangling = None;
         fields.values().for_each(|value| {
             value.visit_texts(&mut |text| {
@@ -91,7 +94,9 @@ impl World {
                 && info.unique.iter().all(|name| live.spec.get(*name) == fields.get(*name))
         };
         match self.live.values().find(clash) {
-            Some(live) => Err(Failure::new("memory", "AlreadyExists", format!("{} has these values", live.identity.address))),
+            Some(live) => {
+                Err(Failure::new("memory", "AlreadyExists", format!("{} has these values", live.identity.address)))
+            }
             None => Ok(()),
         }
     }

@@ -69,7 +69,8 @@ impl Proxy {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
                 let service = service_fn(move |request| Arc::clone(&shared).forward(request));
-                let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let serving =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 tokio::spawn(async move { drop(serving.await) });
             }
         });

@@ -61,7 +61,8 @@ pub fn scope(wanted: &[&str]) -> Scope {
 
 /// Takes one kind through its life as the executor does.
 pub struct Bench {
-    pub emulator: Emulator,
+    /// Kept for as long as the calls go to it.
+    _emulator: Emulator,
     pub aws: Arc<Aws>,
 }
 
@@ -69,7 +70,7 @@ impl Bench {
     pub async fn start() -> Self {
         let emulator = Emulator::start();
         let aws = emulator.aws().await;
-        Self { emulator, aws }
+        Self { _emulator: emulator, aws }
     }
 
     /// Creates the shell, waits, updates to the whole, and returns what `list` then says, which must equal `spec`.

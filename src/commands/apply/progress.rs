@@ -31,8 +31,12 @@ impl Progress {
 
     pub fn show(&mut self, event: &Event) {
         match event {
-            Event::Started { address, doing } => drop(self.running.insert(address.clone(), format!("{doing} {address}"))),
-            Event::Waiting { address, on } => drop(self.running.insert(address.clone(), format!("{address} waits for {on}"))),
+            Event::Started { address, doing } => {
+                drop(self.running.insert(address.clone(), format!("{doing} {address}")))
+            }
+            Event::Waiting { address, on } => {
+                drop(self.running.insert(address.clone(), format!("{address} waits for {on}")))
+            }
             Event::Finished { address, .. } | Event::Failed { address, .. } => {
                 self.running.remove(address);
                 self.bar.inc(1);

@@ -44,8 +44,13 @@ pub(super) fn expand(to: &mut Expansion) {
 
 /// In: the services that use it. Out: nothing.
 fn firewall(to: &mut Expansion, name: &str, database: &Database) -> Address {
-    let users: Vec<String> =
-        to.file.services.keys().filter(|service| to.databases_of(service).contains(&name.to_owned())).cloned().collect();
+    let users: Vec<String> = to
+        .file
+        .services
+        .keys()
+        .filter(|service| to.databases_of(service).contains(&name.to_owned()))
+        .cloned()
+        .collect();
     let rule = |service: String| {
         let group = Arg::output(&Address::new("security_group", service.clone()), "id");
         Rule::tcp(database.engine.port(), Peer::SecurityGroup(group), &service)
@@ -109,7 +114,13 @@ fn family(database: &Database) -> String {
     format!("{}{}", database.engine.name(), numbers[..parts.min(numbers.len())].join("."))
 }
 
-fn instance(to: &Expansion, database: &Database, firewall: &Address, subnets: &Address, parameters: &Address) -> DbInstance {
+fn instance(
+    to: &Expansion,
+    database: &Database,
+    firewall: &Address,
+    subnets: &Address,
+    parameters: &Address,
+) -> DbInstance {
     DbInstance {
         name: None,
         engine: database.engine.name().to_owned(),

@@ -87,9 +87,10 @@ fn key_policy(to: &Expansion) -> Policy {
     let logs = ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"];
     policy::document([
         policy::allow(&["kms:*"], everything.clone()).sid("Account").to("AWS", [root]),
-        policy::allow(&logs, everything)
-            .sid("Logs")
-            .to("Service", [format!("logs.{region}.amazonaws.com")])
-            .when("ArnLike", "kms:EncryptionContext:aws:logs:arn", [groups]),
+        policy::allow(&logs, everything).sid("Logs").to("Service", [format!("logs.{region}.amazonaws.com")]).when(
+            "ArnLike",
+            "kms:EncryptionContext:aws:logs:arn",
+            [groups],
+        ),
     ])
 }

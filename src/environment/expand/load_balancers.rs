@@ -16,7 +16,8 @@ const TLS_POLICY: &str = "ELBSecurityPolicy-TLS13-1-2-2021-06";
 pub(super) fn expand(to: &mut Expansion) {
     for (name, section) in &to.file.load_balancers {
         let origin = ["load_balancers", name.as_str()];
-        let tls = section.certificate.as_ref().map(|arn| to.text(arn.as_str(), &["load_balancers", name, "certificate"]));
+        let tls =
+            section.certificate.as_ref().map(|arn| to.text(arn.as_str(), &["load_balancers", name, "certificate"]));
         let firewall = firewall(to, name, tls.is_some());
         let (scheme, tier) = match section.scheme {
             Scheme::InternetFacing => (load_balancer::Scheme::InternetFacing, Tier::Public),

@@ -140,7 +140,11 @@ impl Expansion<'_> {
                 known.extend(outputs.iter().map(|output| format!("{name}.{entry}{output}")));
             }
         };
-        section("load_balancers", file.load_balancers.keys().collect(), &[".arn", ".dns_name", ".zone_id", ".dimension"]);
+        section(
+            "load_balancers",
+            file.load_balancers.keys().collect(),
+            &[".arn", ".dns_name", ".zone_id", ".dimension"],
+        );
         section("certificates", file.certificates.keys().collect(), &[".arn"]);
         section("keys", file.keys.keys().collect(), &[".arn", ".id", ".alias"]);
         section("services", file.services.keys().collect(), &[".security_group", ".log_group", ".task_role"]);

@@ -33,7 +33,8 @@ pub(super) fn expand(
     let execution = role(BTreeMap::from([("start".to_owned(), start)]));
     let execution = to.add(format!("{name}-execution"), &origin, &execution);
     let own = own(to, name, service);
-    let policies = if own.is_empty() { BTreeMap::new() } else { BTreeMap::from([("own".to_owned(), policy::document(own))]) };
+    let policies =
+        if own.is_empty() { BTreeMap::new() } else { BTreeMap::from([("own".to_owned(), policy::document(own))]) };
     let task = to.add(format!("{name}-task"), &origin, &role(policies));
     (execution, task)
 }
@@ -74,7 +75,8 @@ fn starting(
 fn keys_of(to: &Expansion, service: &Service) -> Vec<Arg<String>> {
     let named = |secret: &&String| {
         service.secrets.values().any(|text| {
-            text.as_str().contains(&format!("${{secrets.{secret}}}")) || text.as_str().contains(&format!("${{secrets.{secret}."))
+            text.as_str().contains(&format!("${{secrets.{secret}}}"))
+                || text.as_str().contains(&format!("${{secrets.{secret}."))
         })
     };
     let own = to.file.secrets.keys().filter(named).filter_map(|name| to.file.secrets[name].key.as_ref());
@@ -139,7 +141,10 @@ mod tests {
     #[test]
     fn an_image_in_ecr_leads_to_its_repository() {
         for (image, expected) in [
-            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/api:1.2", Some("arn:aws:ecr:eu-west-1:123456789012:repository/team/api")),
+            (
+                "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/api:1.2",
+                Some("arn:aws:ecr:eu-west-1:123456789012:repository/team/api"),
+            ),
             ("nginx:1.27", None),
             ("ghcr.io/acme/api", None),
         ] {

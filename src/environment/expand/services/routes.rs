@@ -57,10 +57,12 @@ pub(super) fn expand(to: &mut Expansion, name: &str, service: &Service) -> [Addr
         to.add(format!("{name}-{colour}"), &origin, &group)
     });
     if let (Some(balancer), Some(route)) = (to.balancer_of(name), &service.route) {
-        let conditions =
-            Conditions { hosts: set(&route.hosts), paths: set(&route.paths), ..Conditions::default() };
-        let conditions =
-            if route.hosts.is_empty() && route.paths.is_empty() { Conditions { paths: ["/*".to_owned()].into(), ..conditions } } else { conditions };
+        let conditions = Conditions { hosts: set(&route.hosts), paths: set(&route.paths), ..Conditions::default() };
+        let conditions = if route.hosts.is_empty() && route.paths.is_empty() {
+            Conditions { paths: ["/*".to_owned()].into(), ..conditions }
+        } else {
+            conditions
+        };
         let listener = to.serving_listener(&balancer);
         let priority = to.priority(name);
         let rule = |priority: u16, conditions, weights: [u16; 2]| ListenerRule {
@@ -68,12 +70,17 @@ pub(super) fn expand(to: &mut Expansion, name: &str, service: &Service) -> [Addr
             priority,
             conditions,
             action: Action::Forward(
-                groups.iter().zip(weights).map(|(group, weight)| WeightedGroup { target_group_arn: Arg::output(group, "arn"), weight }).collect(),
+                groups
+                    .iter()
+                    .zip(weights)
+                    .map(|(group, weight)| WeightedGroup { target_group_arn: Arg::output(group, "arn"), weight })
+                    .collect(),
             ),
             tags: Tags::new(),
         };
         to.add(name, &origin, &rule(PRODUCTION + priority, conditions.clone(), [100, 0]));
-        let header = to.file.load_balancers.get(&balancer).map(|section| section.test_header.clone()).unwrap_or_default();
+        let header =
+            to.file.load_balancers.get(&balancer).map(|section| section.test_header.clone()).unwrap_or_default();
         let headers = [(header, ["true".to_owned()].into())].into();
         let test = rule(priority, Conditions { headers, ..conditions }, [0, 100]);
         to.add(format!("{name}-test"), &origin, &test);
