@@ -10,6 +10,7 @@ use petgraph::graphmap::DiGraphMap;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
+use crate::environment::nearest;
 use crate::kind::Info;
 use crate::kinds;
 use crate::value::{Fields, Output, Value};
@@ -67,6 +68,8 @@ pub struct Wrong {
     pub path: Vec<String>,
     pub message: String,
     pub help: Option<String>,
+    /// A reference somewhere below `path` that it is about, as in `vpc.main.id`.
+    pub reference: Option<String>,
 }
 
 impl Desired {
@@ -86,7 +89,12 @@ impl Desired {
             let Some(resource) = normal(resource, &mut wrong) else { continue };
             if let Some(first) = all.insert(address.clone(), resource) {
                 let message = format!("{address} is made twice, here and by {}", first.origin.join("."));
-                wrong.push(Wrong { path: origin, message, help: Some("give one of them another name".to_owned()) });
+                wrong.push(Wrong {
+                    path: origin,
+                    message,
+                    help: Some("give one of them another name".to_owned()),
+                    reference: None,
+                });
             }
         }
         wrong.extend(all.values().flat_map(|resource| undefined(resource, &all)));
@@ -117,24 +125,21 @@ fn normal(mut resource: Resource, wrong: &mut Vec<Wrong>) -> Option<Resource> {
         path
     };
     let Some(info) = kinds::find(&resource.address.kind) else {
-        let names = kinds::ALL.iter().map(|info| info.name);
-        let near = names.min_by_key(|name| strsim::damerau_levenshtein(name, &resource.address.kind));
         let message = format!("there is no kind `{}`", resource.address.kind);
-        let help = near.map(|name| format!("the nearest is `{name}`"));
-        wrong.push(Wrong { path: at(""), message, help });
+        wrong.push(Wrong { path: at(""), message, help: None, reference: None });
         return None;
     };
     match (info.normalize)(&resource.fields) {
         Ok(fields) => resource.fields = fields,
         Err(error) => {
             let message = format!("{}: {error}", resource.address);
-            wrong.push(Wrong { path: at(""), message, help: None });
+            wrong.push(Wrong { path: at(""), message, help: None, reference: None });
             return None;
         }
     }
     for problem in (info.check)(&resource.fields).unwrap_or_default() {
         let message = format!("{}: {}", resource.address, problem.message);
-        wrong.push(Wrong { path: at(&problem.path), message, help: problem.help });
+        wrong.push(Wrong { path: at(&problem.path), message, help: problem.help, reference: None });
     }
     Some(resource)
 }
@@ -144,10 +149,14 @@ fn undefined(resource: &Resource, all: &BTreeMap<Address, Resource>) -> Vec<Wron
     let referred = referred.into_iter().filter_map(|output| {
         let (message, help) = match all.get(&output.of) {
             None => {
-                let near =
-                    all.keys().min_by_key(|key| strsim::damerau_levenshtein(&key.to_string(), &output.of.to_string()));
+                let addresses: Vec<String> = all.keys().map(ToString::to_string).collect();
+                let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
                 let message = format!("{} refers to {}, which is not in the file", resource.address, output.of);
-                (message, near.map(|near| format!("the nearest address is {near}")))
+                let help = match nearest(&output.of.to_string(), &addresses) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => "sections have plural names, as in `${databases.main.endpoint}`; kinds do not".to_owned(),
+                };
+                (message, Some(help))
             }
             Some(target) if !target.info().outputs.contains(&output.name.as_str()) => {
                 let message = format!("{} has no output `{}`", output.of, output.name);
@@ -155,12 +164,14 @@ fn undefined(resource: &Resource, all: &BTreeMap<Address, Resource>) -> Vec<Wron
             }
             Some(_) => return None,
         };
-        Some(Wrong { path: resource.origin.clone(), message, help })
+        let reference = Some(output.to_string());
+        Some(Wrong { path: resource.origin.clone(), message, help, reference })
     });
     let missing = resource.after.iter().filter(|address| !all.contains_key(address)).map(|address| Wrong {
         path: resource.origin.clone(),
         message: format!("{} comes after {address}, which is not in the file", resource.address),
         help: None,
+        reference: None,
     });
     referred.chain(missing).collect()
 }
@@ -188,6 +199,7 @@ fn cycles(all: &BTreeMap<Address, Resource>) -> Vec<Wrong> {
                 path: all.get(group[0]).map(|resource| resource.origin.clone()).unwrap_or_default(),
                 message: format!("these refer to each other in a circle: {names} → {}", group[0]),
                 help: Some("take one of the references out; none of them can be made first".to_owned()),
+                reference: None,
             }
         })
         .collect()

@@ -48,6 +48,7 @@ use self::secrets::Secret;
 use self::services::Service;
 pub use self::subnets::plan_subnets;
 use self::types::{Scalar, names};
+pub use self::words::nearest;
 use crate::desired::{Desired, Wrong};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Entry, Node, Sources, Tree};
@@ -173,7 +174,9 @@ pub fn desired(loaded: &Loaded, facts: &Facts) -> Result<Desired, Vec<Diagnostic
         Err(more) => wrong.extend(more),
     }
     let diagnostic = |wrong: Wrong| {
-        let place = tree.place_of(&wrong.path);
+        let mention =
+            wrong.reference.and_then(|reference| tree.get(&wrong.path)?.mention(&format!("${{{reference}}}")));
+        let place = mention.unwrap_or_else(|| tree.place_of(&wrong.path));
         let error = Diagnostic::error("environment", wrong.message).at(place, "");
         match wrong.help {
             Some(help) => error.help(help),

@@ -155,6 +155,17 @@ impl Node {
         found.entry.map_or_else(|| found.place(), |entry| entry.key_place)
     }
 
+    /// The first text at or below this node that holds `part`.
+    #[must_use]
+    pub fn mention(&self, part: &str) -> Option<Place> {
+        match &self.value {
+            Tree::Text(text) => text.contains(part).then_some(self.place),
+            Tree::List(items) => items.iter().find_map(|item| item.mention(part)),
+            Tree::Map(entries) => entries.iter().find_map(|entry| entry.value.mention(part)),
+            _ => None,
+        }
+    }
+
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value;

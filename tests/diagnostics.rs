@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use infra::diagnostic::render;
-use infra::environment::load;
+use infra::environment::{Facts, desired, load};
 
 fn message(folder: &Path, file: &str) -> String {
     let read = |name: &str| std::fs::read_to_string(folder.join(name));
@@ -17,8 +17,14 @@ fn message(folder: &Path, file: &str) -> String {
         .filter_map(|one| one.trim().split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
+    // What an account with three zones tells.
+    let zones = ["us-east-1a", "us-east-1b", "us-east-1c"].map(str::to_owned).to_vec();
+    let facts = Facts { zones: Some(zones), ..Facts::default() };
     match load(file, &vars, &read) {
-        Ok(loaded) => render(&loaded.warnings, &loaded.sources, false),
+        Ok(loaded) => match desired(&loaded, &facts) {
+            Ok(_) => render(&loaded.warnings, &loaded.sources, false),
+            Err(diagnostics) => render(&diagnostics, &loaded.sources, false),
+        },
         Err(failed) => render(&failed.diagnostics, &failed.sources, false),
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use super::session::{self, Session};
 use super::{Ended, Format, Source, print};
+use crate::environment::nearest;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -33,8 +34,8 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         (Some(name), _) => match outputs.get(name) {
             Some(value) => print(value),
             None => {
-                let near = outputs.keys().min_by_key(|key| strsim::damerau_levenshtein(key, name));
-                let hint = near.map(|near| format!("; the nearest is {near}")).unwrap_or_default();
+                let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
+                let hint = nearest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
                 bail!("there is no output {name}{hint}")
             }
         },

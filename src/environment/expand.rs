@@ -9,7 +9,7 @@ mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EnvironmentFile, check_schema};
+use super::{EnvironmentFile, check_schema, nearest};
 use crate::address::{Address, Identity};
 use crate::desired::{Resource, Wrong};
 use crate::diagnostic::Diagnostic;
@@ -83,7 +83,7 @@ impl Expansion<'_> {
 
     fn wrong(&mut self, path: &[&str], message: impl Into<String>, help: Option<String>) {
         let path = path.iter().map(|part| (*part).to_owned()).collect();
-        self.wrong.push(Wrong { path, message: message.into(), help });
+        self.wrong.push(Wrong { path, message: message.into(), help, reference: None });
     }
 
     /// Says that a part of the file asks for what this release does not do, rather than leaving it out in silence.
@@ -166,6 +166,10 @@ impl Expansion<'_> {
 
 fn no_kind(key: &str) -> (String, Option<String>) {
     let kind = key.split('.').next().unwrap_or_default();
-    let near = kinds::ALL.iter().map(|info| info.name).min_by_key(|name| strsim::damerau_levenshtein(name, kind));
-    (format!("there is no kind `{kind}`"), near.map(|near| format!("the nearest is `{near}`")))
+    let names: Vec<&str> = kinds::ALL.iter().map(|info| info.name).collect();
+    let help = match nearest(kind, &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", names.join(", ")),
+    };
+    (format!("there is no kind `{kind}`"), Some(help))
 }

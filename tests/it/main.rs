@@ -14,4 +14,5 @@ mod route_table;
 mod secrets;
 mod security_group;
 mod support;
+mod tidy;
 mod vpc;

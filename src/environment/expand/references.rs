@@ -3,7 +3,7 @@
 use super::Expansion;
 use crate::address::Address;
 use crate::environment::secrets::Part as SecretPart;
-use crate::environment::{Piece, references};
+use crate::environment::{Piece, nearest, references};
 use crate::kinds;
 use crate::value::{Arg, Output, Part, Template};
 
@@ -122,8 +122,8 @@ impl Expansion<'_> {
     fn unknown(&self, words: &[&str]) -> Unknown {
         let reference = words.join(".");
         let known = self.known();
-        let near = known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, &reference));
-        let near = near.filter(|near| strsim::damerau_levenshtein(near, &reference) <= reference.len() / 2);
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let near = nearest(&reference, &known);
         Unknown {
             message: format!("`${{{reference}}}` refers to nothing"),
             help: near.map(|near| format!("did you mean `${{{near}}}`?")),
