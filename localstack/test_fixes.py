@@ -436,6 +436,10 @@ class Acm(Case):
         call = {"DomainName": "a.example.com", "ValidationMethod": "DNS", **keywords}
         return aws("acm").request_certificate(**call)["CertificateArn"]
 
+    def test_the_account_has_an_issued_certificate(self):
+        arn = "arn:aws:acm:us-east-1:123456789012:certificate/11112222-3333-4444-5555-666677778888"
+        self.assertEqual(aws("acm").describe_certificate(CertificateArn=arn)["Certificate"]["Status"], "ISSUED")
+
     def test_algorithm_and_names_are_those_of_the_request(self):
         names = ["a.example.com", "*.a.example.com", "b.example.com"]
         arn = self.request(SubjectAlternativeNames=names, KeyAlgorithm="EC_prime256v1")
