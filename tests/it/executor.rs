@@ -57,7 +57,7 @@ async fn run(desired: &Desired, world: &Shared, parallel: usize, signal: watch::
     (report, events)
 }
 
-fn go_on() -> watch::Receiver<Signal> {
+pub fn go_on() -> watch::Receiver<Signal> {
     let (sender, receiver) = watch::channel(Signal::Run);
     std::mem::forget(sender);
     receiver

@@ -1,5 +1,6 @@
 //! Tests against the emulator: each kind over its driver, and the real binary.
 
+mod core;
 mod ecs;
 mod executor;
 mod iam;

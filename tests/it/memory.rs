@@ -14,6 +14,28 @@ use infra::value::{Fields, Outputs};
 
 /// Kinds whose deletion AWS allows while others still name them.
 const LOOSE: &[&str] = &["iam_role", "log_group", "kms_key", "secret", "task_definition", "certificate"];
+/// Kinds that hold nothing of what they name: definitions, and tables of what goes where.
+const LOOSE_USERS: &[&str] = &["task_definition", "iam_role", "secret", "log_group"];
+/// Pairs in which AWS deletes the second while the first names it.
+const LOOSE_PAIRS: &[(&str, &str)] =
+    &[("route_table", "subnet"), ("route_table", "nat_gateway"), ("route_table", "internet_gateway")];
+
+/// Whether these fields name an output of `target`.
+pub fn names(fields: &Fields, target: &Live<Fields>) -> bool {
+    let named = |text: &str| {
+        target.outputs.values().any(|output| text == output || (output.ends_with('/') && text.starts_with(output.as_str())))
+    };
+    let mut found = false;
+    fields.values().for_each(|value| value.visit_texts(&mut |text| found |= named(text)));
+    found
+}
+
+/// Whether AWS refuses to delete `target` as long as `user` is as it is.
+pub fn holds(user: &Live<Fields>, target: &Live<Fields>) -> bool {
+    let (kind, of) = (user.identity.address.kind.as_str(), target.identity.address.kind.as_str());
+    let loose = LOOSE.contains(&of) || LOOSE_USERS.contains(&kind) || LOOSE_PAIRS.contains(&(kind, of));
+    !loose && [user, target].iter().all(|live| live.health != Health::Tombstone) && names(&user.spec, target)
+}
 
 #[derive(Default)]
 pub struct World {
@@ -49,6 +71,11 @@ struct InMemory {
 }
 
 impl World {
+    /// A world that holds these.
+    pub fn of(live: Vec<Live<Fields>>) -> Self {
+        Self { live: live.into_iter().map(|live| (live.id.clone(), live)).collect(), ..Self::default() }
+    }
+
     fn call(&mut self, verb: &str, address: &Address) -> Result<()> {
         let call = format!("{verb} {address}");
         self.calls.push(call.clone());
@@ -56,14 +83,6 @@ impl World {
             Some(answers) if !answers.is_empty() => Err(answers.remove(0)),
             _ => Ok(()),
         }
-    }
-
-    /// The live resources that these fields name, other than `but`.
-    fn named<'a>(&'a self, fields: &'a Fields, but: &str) -> Vec<&'a Live<Fields>> {
-        let mut texts = BTreeSet::new();
-        fields.values().for_each(|value| value.visit_texts(&mut |text| drop(texts.insert(text))));
-        let names = |live: &Live<Fields>| live.outputs.values().any(|output| texts.iter().any(|text| text.starts_with(output.as_str())));
-        self.live.values().filter(|live| live.id != but && names(live)).collect()
     }
 
     /// Texts that look like outputs of this world but belong to nothing live.
@@ -87,8 +106,9 @@ impl World {
         let clash = |live: &&Live<Fields>| {
             live.id != but
                 && live.identity.address.kind == info.name
+                && live.health != Health::Tombstone
                 && !info.unique.is_empty()
-                && info.unique.iter().all(|name| live.spec.get(*name) == fields.get(*name))
+                && info.unique.iter().all(|name| fields.contains_key(*name) && live.spec.get(*name) == fields.get(*name))
         };
         match self.live.values().find(clash) {
             Some(live) => Err(Failure::new("memory", "AlreadyExists", format!("{} has these values", live.identity.address))),
@@ -146,13 +166,16 @@ impl Driver for InMemory {
     async fn delete(&self, live: &Live<Fields>) -> Result<()> {
         let mut world = self.world.lock().unwrap();
         world.call("delete", &live.identity.address)?;
+        if !world.live.contains_key(&live.id) {
+            return Ok(());
+        }
         let users: Vec<String> = world
             .live
             .values()
-            .filter(|user| world.named(&user.spec, &user.id).iter().any(|named| named.id == live.id))
+            .filter(|user| user.id != live.id && holds(user, &world.live[&live.id]))
             .map(|user| user.identity.address.to_string())
             .collect();
-        if !users.is_empty() && !LOOSE.contains(&self.info.name) {
+        if !users.is_empty() {
             return Err(Failure::new("memory", "DependencyViolation", format!("used by {}", users.join(", "))));
         }
         world.live.remove(&live.id);
@@ -161,15 +184,13 @@ impl Driver for InMemory {
 
     async fn poll(&self, id: &Id) -> Result<Progress> {
         let mut world = self.world.lock().unwrap();
-        let Some(live) = world.live.get(id) else { return Ok(Progress::Gone) };
-        let outputs = live.outputs.clone();
-        match world.waits.get_mut(id) {
-            Some(waits) if *waits > 0 => {
-                *waits -= 1;
-                Ok(Progress::waiting("state pending"))
-            }
-            _ => Ok(Progress::Ready(outputs)),
+        if let Some(waits) = world.waits.get_mut(id).filter(|waits| **waits > 0) {
+            *waits -= 1;
+            return Ok(Progress::waiting("state pending"));
         }
+        let Some(live) = world.live.get_mut(id) else { return Ok(Progress::Gone) };
+        live.health = Health::Ok;
+        Ok(Progress::Ready(live.outputs.clone()))
     }
 
     async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()> {
