@@ -192,6 +192,7 @@ const BUSY: &[&str] = &[
     "DeleteConflict",
     "DependencyTimeoutException",
     "DependencyViolation",
+    "EntityTemporarilyUnmodifiable",
     "IncorrectState",
     "InvalidDBInstanceState",
     "InvalidDBParameterGroupState",
@@ -217,6 +218,7 @@ const BUSY_MESSAGES: &[&str] = &[
     "mapped public address",
     "scheduled for deletion",
     "invalid principal",
+    "unsupported principal",
     "already scheduled for deletion",
 ];
 

@@ -165,10 +165,13 @@ impl Scope {
     /// The identity that tags hold, where it is of this environment and of the kind `kind`.
     #[must_use]
     pub fn ours(&self, kind: &str, tags: &Tags) -> Option<crate::tags::Tagged> {
-        crate::tags::decode(tags).filter(|tagged| {
-            let identity = &tagged.identity;
-            identity.project == self.project && identity.environment == self.environment && identity.address.kind == kind
-        })
+        crate::tags::decode(tags).filter(|tagged| self.owns(kind, &tagged.identity))
+    }
+
+    /// Whether this is an identity of this environment and of the kind `kind`.
+    #[must_use]
+    pub fn owns(&self, kind: &str, identity: &Identity) -> bool {
+        identity.address.kind == kind && *identity == self.identity(&identity.address)
     }
 
     /// The identities in the file of the kind `kind`.

@@ -14,6 +14,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    certificate::Certificate,
     db_instance::DbInstance,
     db_parameter_group::DbParameterGroup,
     db_subnet_group::DbSubnetGroup,
@@ -23,12 +24,16 @@ kinds! {
     iam_role::IamRole,
     internet_gateway::InternetGateway,
     kms_key::KmsKey,
+    listener::Listener,
+    listener_rule::ListenerRule,
+    load_balancer::LoadBalancer,
     log_group::LogGroup,
     nat_gateway::NatGateway,
     route_table::RouteTable,
     secret::Secret,
     security_group::SecurityGroup,
     subnet::Subnet,
+    target_group::TargetGroup,
     task_definition::TaskDefinition,
     vpc::Vpc,
 }
@@ -39,6 +44,7 @@ mod ec2;
 mod ecs;
 mod ecs_rollout;
 mod ecs_services;
+mod elb;
 mod rds;
 mod rds_instance;
 mod tagging;

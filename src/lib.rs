@@ -28,3 +28,5 @@ pub mod kind;
 pub mod kinds;
 pub mod live;
 pub mod lock;
+
+pub mod commands;

@@ -1,5 +1,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    std::process::ExitCode::SUCCESS
+    infra::commands::run()
 }

@@ -1,17 +1,20 @@
 //! Policy documents: their normal form, in which two that mean the same are equal, and a builder of statements.
 //!
-//! AWS gives a document back as it was sent, or changed in ways that mean nothing: lists of one as text, sets in another
-//! order, an account's id as the ARN of its root user, a number as `Sid` that nobody wrote. The normal form undoes all
-//! of that, and keeps what has a meaning: the `Version`, the order of statements, the ids of principals that are gone.
+//! AWS gives a document back as it was sent, or changed in ways that mean nothing: lists of one as text, sets in
+//! another order, an account's id as the ARN of its root user, a number as `Sid` that nobody wrote. The normal form
+//! undoes all of that, and keeps what has a meaning: the `Version`, the order of statements, and the ids that stand for
+//! principals that are gone.
 
-use std::collections::BTreeMap;
+mod build;
 
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use build::{NO_RESOURCE, Statement, allow, deny, document, trust};
+
 use crate::kind::Problem;
-use crate::value::{Arg, Fields, Unresolved, Value};
+use crate::value::{Fields, Unresolved, Value};
 
 /// A policy document in AWS's own words, written as YAML or JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -283,104 +286,6 @@ fn key(name: &str) -> String {
     spelling(KEYS, base).map_or_else(|| name.to_owned(), |base| base + tag)
 }
 
-/// A statement under construction.
-#[derive(Clone, Debug)]
-pub struct Statement {
-    effect: &'static str,
-    sid: Option<String>,
-    actions: Value,
-    resources: Value,
-    principals: Fields,
-    conditions: BTreeMap<String, Fields>,
-}
-
-/// For statements of policies that stand on the one resource they speak of, such as a trust policy.
-pub const NO_RESOURCE: [&str; 0] = [];
-
-/// A statement that allows these actions on these resources.
-#[must_use]
-pub fn allow(actions: &[&str], resources: impl IntoIterator<Item = impl Into<Arg<String>>>) -> Statement {
-    Statement {
-        effect: "Allow",
-        sid: None,
-        actions: texts(actions.iter().copied()),
-        resources: texts(resources),
-        principals: Fields::new(),
-        conditions: BTreeMap::new(),
-    }
-}
-
-/// A statement that denies these actions on these resources.
-#[must_use]
-pub fn deny(actions: &[&str], resources: impl IntoIterator<Item = impl Into<Arg<String>>>) -> Statement {
-    Statement { effect: "Deny", ..allow(actions, resources) }
-}
-
-impl Statement {
-    /// Names the statement.
-    #[must_use]
-    pub fn sid(self, sid: &str) -> Self {
-        Self { sid: Some(sid.to_owned()), ..self }
-    }
-
-    /// Whom the policy of a resource speaks of: `kind` is `AWS`, `Service` or `Federated`.
-    #[must_use]
-    pub fn to(mut self, kind: &str, principals: impl IntoIterator<Item = impl Into<Arg<String>>>) -> Self {
-        self.principals.insert(kind.to_owned(), texts(principals));
-        self
-    }
-
-    /// Adds a condition, as in `when("StringEquals", "aws:SourceAccount", [account])`.
-    #[must_use]
-    pub fn when(mut self, operator: &str, key: &str, values: impl IntoIterator<Item = impl Into<Arg<String>>>) -> Self {
-        self.conditions.entry(operator.to_owned()).or_default().insert(key.to_owned(), texts(values));
-        self
-    }
-}
-
-impl From<Statement> for Value {
-    fn from(statement: Statement) -> Self {
-        let Statement { effect, sid, actions, resources, principals, conditions } = statement;
-        let conditions = conditions.into_iter().map(|(operator, keys)| (operator, Value::Map(keys))).collect();
-        let elements = [
-            ("Sid", sid.map_or(Value::Null, Value::Text)),
-            ("Effect", Value::text(effect)),
-            ("Principal", Value::Map(principals)),
-            ("Action", actions),
-            ("Resource", resources),
-            ("Condition", Value::Map(conditions)),
-        ];
-        let present = elements.into_iter().filter(|(_, value)| !value.is_empty());
-        Value::Map(present.map(|(name, value)| (name.to_owned(), value)).collect())
-    }
-}
-
-fn texts(items: impl IntoIterator<Item = impl Into<Arg<String>>>) -> Value {
-    let text = |item: Arg<String>| match item {
-        Arg::Known(text) => Value::Text(text),
-        Arg::Reference(template) => Value::Template(template),
-    };
-    Value::List(items.into_iter().map(|item| text(item.into())).collect())
-}
-
-/// A document of these statements, in normal form.
-#[must_use]
-pub fn document(statements: impl IntoIterator<Item = Statement>) -> Policy {
-    let statements = statements.into_iter().map(Value::from).collect();
-    let mut policy = Policy(Value::Map(Fields::from([
-        ("Version".to_owned(), Value::text("2012-10-17")),
-        ("Statement".to_owned(), Value::List(statements)),
-    ])));
-    policy.normalize();
-    policy
-}
-
-/// The trust policy of a role that the service assumes, as in `ecs-tasks.amazonaws.com`.
-#[must_use]
-pub fn trust(service: &str) -> Policy {
-    document([allow(&["sts:AssumeRole"], NO_RESOURCE).to("Service", [service])])
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -388,7 +293,7 @@ mod tests {
 
     use super::*;
     use crate::address::Address;
-    use crate::value::Template;
+    use crate::value::{Arg, Template};
 
     fn one(statement: serde_json::Value) -> Value {
         canonical(&json!({ "Statement": statement }).into())
@@ -486,8 +391,13 @@ mod tests {
         assert_eq!(policy.to_json().unwrap_err().0, "bucket.data.arn");
         assert!(policy.check("policy").is_empty());
 
-        let expected = r#"{"Statement":[{"Action":["sts:AssumeRole"],"Effect":"Allow","Principal":{"Service":["ecs-tasks.amazonaws.com"]}}],"Version":"2012-10-17"}"#;
-        assert_eq!(trust("ecs-tasks.amazonaws.com").to_json().unwrap(), expected);
+        let expected = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Service": ["ecs-tasks.amazonaws.com"] },
+            "Action": ["sts:AssumeRole"],
+        }] });
+        let text = trust("ecs-tasks.amazonaws.com").to_json().unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected);
         assert_eq!(Policy(Value::text("x")).check("trust")[0].path, "trust");
     }
 

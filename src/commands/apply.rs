@@ -63,8 +63,7 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         }
         None => {
             let loaded = session::load(&arguments.source, &arguments.env)?;
-            let session = Session::connect(&loaded.file.account, &loaded.file.region).await?;
-            let desired = session::desired(&loaded, Some(&session.place.zones))?;
+            let (session, desired) = Session::open(&loaded).await?;
             (session, desired, format!("infra apply {}", arguments.env))
         }
     };

@@ -21,8 +21,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: &Arguments) -> Result<Ended> {
     let loaded = session::load(&arguments.source, &arguments.env)?;
-    let session = Session::connect(&loaded.file.account, &loaded.file.region).await?;
-    let desired = session::desired(&loaded, Some(&session.place.zones))?;
+    let (session, desired) = Session::open(&loaded).await?;
     let snapshot = session.snapshot(&session.scope(&desired)).await?;
     let outputs: BTreeMap<String, &String> = snapshot
         .live

@@ -57,8 +57,7 @@ impl Saved {
 
 pub async fn run(arguments: &Arguments) -> Result<Ended> {
     let loaded = session::load(&arguments.source, &arguments.env)?;
-    let session = Session::connect(&loaded.file.account, &loaded.file.region).await?;
-    let desired = session::desired(&loaded, Some(&session.place.zones))?;
+    let (session, desired) = Session::open(&loaded).await?;
     let scope = session.scope(&desired);
     let targets: BTreeSet<Address> = arguments.selection.targets.iter().cloned().collect();
     let excluded: BTreeSet<Address> = arguments.selection.excluded.iter().cloned().collect();

@@ -1,19 +1,21 @@
 //! What most commands begin with: the file, the account, what is desired and what is live.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::{Source, say};
+use crate::address::Address;
 use crate::aws::Aws;
 use crate::desired::Desired;
 use crate::diagnostic::{self, Diagnostic};
-use crate::environment::{self, Loaded};
+use crate::environment::{self, Facts, Loaded};
 use crate::kind::{Drivers, Failure, Scope};
 use crate::kinds;
 use crate::live::{self, Place};
 use crate::plan::{Plan, Snapshot};
+use crate::value::Outputs;
 
 /// A connection to the account that an environment names.
 pub struct Session {
@@ -70,10 +72,10 @@ pub fn names(source: &Source) -> Result<Vec<String>> {
 }
 
 /// Expands a file into resources. The findings have been shown when this fails.
-pub fn desired(loaded: &Loaded, zones: Option<&[String]>) -> Result<Desired> {
-    environment::desired(loaded, zones).map_err(|diagnostics: Vec<Diagnostic>| {
+pub fn desired(loaded: &Loaded, facts: &Facts) -> Result<Desired> {
+    environment::desired(loaded, facts).map_err(|diagnostics: Vec<Diagnostic>| {
         say(diagnostic::render(&diagnostics, &loaded.sources, true).trim_end());
-        anyhow::anyhow!("{} is not valid", loaded.path)
+        anyhow::anyhow!("{} is not valid", loaded.name)
     })
 }
 
@@ -93,10 +95,43 @@ impl Session {
         Ok(Self { aws, place, drivers })
     }
 
+    /// Connects to where the file points, and expands it with what is found there.
+    pub async fn open(loaded: &Loaded) -> Result<(Self, Desired)> {
+        let session = Self::connect(&loaded.file.account, &loaded.file.region).await?;
+        let facts = Facts { zones: Some(session.place.zones.clone()), existing: session.existing(loaded).await? };
+        let desired = desired(loaded, &facts)?;
+        Ok((session, desired))
+    }
+
+    /// The outputs of what the file refers to in other environments of the project.
+    async fn existing(&self, loaded: &Loaded) -> Result<BTreeMap<String, Outputs>> {
+        let mut found = BTreeMap::new();
+        for (name, existing) in &loaded.file.existing {
+            let (Some(environment), Some(address)) = (&existing.environment, &existing.address) else { continue };
+            let address: Address = address.parse()?;
+            let Some(driver) = self.drivers.get(address.kind.as_str()) else {
+                bail!("existing.{name}: there is no kind {}", address.kind);
+            };
+            let theirs = Desired {
+                project: loaded.file.project.clone(),
+                environment: environment.clone(),
+                account: loaded.file.account.clone(),
+                region: loaded.file.region.clone(),
+                resources: BTreeMap::new(),
+            };
+            let all = driver.list(&self.scope(&theirs)).await?;
+            let mut same = all.into_iter().filter(|live| live.identity.address == address && !live.deposed);
+            match same.next() {
+                Some(live) => drop(found.insert(name.clone(), live.outputs)),
+                None => bail!("existing.{name}: {environment} has no {address} in AWS; apply it first"),
+            }
+        }
+        Ok(found)
+    }
+
     /// The scope of one environment.
     pub fn scope(&self, desired: &Desired) -> Scope {
-        let wanted: BTreeSet<_> = desired.resources.keys().cloned().collect();
-        live::scope(&self.place, &desired.project, &desired.environment, &desired.region, wanted)
+        live::scope(&self.place, desired)
     }
 
     /// Everything of the environment that is live.

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::session;
 use super::{Ended, Source, print};
+use crate::environment::Facts;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -20,7 +21,7 @@ pub fn run(arguments: &Arguments) -> Result<Ended> {
     };
     let mut ended = Ended::Well;
     for name in names {
-        let checked = session::load(&arguments.source, &name).and_then(|loaded| session::desired(&loaded, None));
+        let checked = session::load(&arguments.source, &name).and_then(|loaded| session::desired(&loaded, &Facts::default()));
         match checked {
             Ok(desired) => print(&format!("{name}: valid, {} resources", desired.resources.len())),
             Err(error) => {

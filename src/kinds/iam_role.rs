@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::adopt;
 use crate::address::Identity;
 use crate::aws::Aws;
-use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::Policy;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
@@ -64,6 +64,7 @@ impl Kind for IamRole {
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name", "id"];
+    const UNIQUE: &'static [&'static str] = &["name"];
 
     fn normalize(&mut self) {
         self.trust.normalize();
@@ -122,10 +123,18 @@ impl Kind for IamRole {
                     permissions_boundary: boundary.map(Arg::from),
                     tags: tagged.user.clone(),
                 };
-                Ok(live(tagged, &found, spec))
+                Ok::<_, Failure>(live(tagged, &found, spec))
             }
         });
-        try_join_all(reads).await
+        let mut found = try_join_all(reads).await?;
+        // IAM takes a moment to list a role that was made just now.
+        let missing = scope.wanted(Self::NAME).filter(|identity| !found.iter().any(|live| live.identity == *identity));
+        let names = missing.map(|identity| {
+            scope.names.get(&identity.address).cloned().unwrap_or_else(|| identity.aws_name(NAME_LIMIT))
+        });
+        let late = try_join_all(names.map(|name| async move { find(aws, &name).await })).await?;
+        found.extend(late.into_iter().flatten().filter(|live| scope.owns(Self::NAME, &live.identity)));
+        Ok(found)
     }
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
@@ -166,7 +175,7 @@ impl Kind for IamRole {
             }
             None => {
                 let request = aws.iam().delete_role_permissions_boundary().role_name(name);
-                aws.call("iam:DeleteRolePermissionsBoundary", request.send()).await?;
+                gone(aws.call("iam:DeleteRolePermissionsBoundary", request.send()).await)?;
             }
         }
         self.grant(aws, live).await?;
@@ -191,6 +200,11 @@ impl Kind for IamRole {
             let text = |text: &str| text.to_owned();
             Progress::ready([("arn", text(role.arn())), ("name", text(role.role_name())), ("id", text(role.role_id()))])
         }))
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        let request = aws.iam().tag_role().role_name(&live.id).set_tags(Some(sdk_tags(tags)?));
+        aws.call("iam:TagRole", request.send()).await.map(drop)
     }
 }
 
@@ -261,7 +275,10 @@ fn seconds(duration: Option<i32>) -> u32 {
 
 /// The role with this name, where it carries tags of ours.
 async fn find(aws: &Aws, name: &str) -> Result<Option<Live<IamRole>>> {
-    let answer = aws.call("iam:GetRole", aws.iam().get_role().role_name(name).send()).await?;
+    let answer = match aws.call("iam:GetRole", aws.iam().get_role().role_name(name).send()).await {
+        Err(failure) if failure.class == Class::NotFound => return Ok(None),
+        answer => answer?,
+    };
     let Some(role) = answer.role() else { return Ok(None) };
     let Some(tagged) = tags::decode(&read_tags(role.tags())) else { return Ok(None) };
     let (attached, inline) = tokio::try_join!(attached(aws, name), inline(aws, name))?;
@@ -308,22 +325,21 @@ async fn remove(aws: &Aws, name: &str, policy: &str) -> Result<()> {
     gone(aws.call("iam:DeleteRolePolicy", request.send()).await)
 }
 
+/// What is not there is gone.
 fn gone<T>(answer: Result<T>) -> Result<()> {
     match answer {
-        Err(failure) if failure.class != crate::kind::Class::NotFound => Err(failure),
+        Err(failure) if failure.class != Class::NotFound => Err(failure),
         _ => Ok(()),
     }
 }
 
 fn document(role: &str, encoded: &str) -> Result<Policy> {
-    Policy::from_encoded(encoded)
-        .map_err(|error| Failure::new("iam:GetRole", "UnreadablePolicy", format!("a policy of the role {role}: {error}")))
+    Policy::from_encoded(encoded).map_err(|error| {
+        Failure::new("iam:GetRole", "UnreadablePolicy", format!("a policy of the role {role}: {error}"))
+    })
 }
 
-fn documents<'a>(
-    role: &str,
-    policies: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<BTreeMap<String, Policy>> {
+fn documents<'a>(role: &str, policies: impl Iterator<Item = (&'a str, &'a str)>) -> Result<BTreeMap<String, Policy>> {
     policies.map(|(name, encoded)| Ok((name.to_owned(), document(role, encoded)?))).collect()
 }
 

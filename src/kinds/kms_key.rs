@@ -3,11 +3,12 @@
 //! A key has no name of its own; the alias is one, is not taggable, and is remembered in a tag of the key, so that
 //! aliases which others point at our key stay theirs. A key that waits for its deletion is restored, not made again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+mod alias;
+mod read;
 
-use aws_sdk_kms::types::{AliasListEntry, KeyMetadata, KeyState, Tag};
-use futures::future::try_join_all;
+use std::collections::BTreeSet;
+
+use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +21,6 @@ use crate::tags::{self, Tags};
 
 /// The tag with the alias that the file chose.
 const ALIAS: &str = "infra:alias";
-const ALIAS_LIMIT: usize = 256;
-/// What a live key has whose alias is missing.
-const NO_ALIAS: &str = "";
 /// The one policy that a key has.
 const POLICY: &str = "default";
 const ROTATION_DAYS: u32 = 365;
@@ -67,6 +65,7 @@ impl Kind for KmsKey {
     const REPLACED_BY: &'static [&'static str] = &["multi_region"];
     const LATE: &'static [&'static str] = &["policy"];
     const OUTPUTS: &'static [&'static str] = &["arn", "id", "alias"];
+    const UNIQUE: &'static [&'static str] = &["alias"];
     const HOLDS_DATA: bool = true;
 
     fn normalize(&mut self) {
@@ -80,7 +79,7 @@ impl Kind for KmsKey {
             enabled: true,
             rotation: false,
             rotation_days: None,
-            alias: Some(NO_ALIAS.to_owned()),
+            alias: Some(alias::NONE.to_owned()),
             ..self.clone()
         }
     }
@@ -102,7 +101,8 @@ impl Kind for KmsKey {
         if let Some(alias) = &self.alias {
             let allowed = |c: char| c.is_ascii_alphanumeric() || "/_-".contains(c);
             let name = alias.strip_prefix("alias/").unwrap_or_default();
-            if name.is_empty() || name.starts_with("aws/") || alias.len() > ALIAS_LIMIT || !alias.chars().all(allowed) {
+            if name.is_empty() || name.starts_with("aws/") || alias.len() > alias::LIMIT || !alias.chars().all(allowed)
+            {
                 let help = "write alias/ and letters, digits and /_-, which do not start with aws/";
                 problems.push(Problem::new("alias", format!("`{alias}` is no alias of a key")).help(help));
             }
@@ -110,23 +110,22 @@ impl Kind for KmsKey {
         problems
     }
 
-    /// The index knows keys by their tags, and lags behind; the aliases in the file are looked up beside it.
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        let (index, aliases) = tokio::try_join!(tagging::index(aws, scope), aliases(aws, scope))?;
-        let mut keys = BTreeSet::new();
-        let mut known = BTreeSet::new();
-        for (arn, tags) in index.iter() {
-            if let (Some((_, id)), Some(tagged)) = (arn.split_once(":key/"), scope.ours(Self::NAME, tags)) {
-                keys.insert(id.to_owned());
-                known.insert(tagged.identity.address);
-            }
+        let (index, aliases) = tokio::try_join!(tagging::index(aws, scope), alias::all(aws, scope))?;
+        let indexed = index.iter().filter(|(_, tags)| scope.ours(Self::NAME, tags).is_some());
+        let indexed: BTreeSet<Id> =
+            indexed.filter_map(|(arn, _)| Some(arn.split_once(":key/")?.1.to_owned())).collect();
+        let mut found = read::all(aws, scope, &indexed, &aliases).await?;
+        let mut missing: BTreeSet<Address> = scope.wanted(Self::NAME).map(|identity| identity.address).collect();
+        for (live, _) in found.iter().filter(|(live, _)| live.health != Health::Restorable) {
+            missing.remove(&live.identity.address);
         }
-        for identity in scope.wanted(Self::NAME).filter(|identity| !known.contains(&identity.address)) {
-            let alias = scope.names.get(&identity.address).cloned().unwrap_or_else(|| generated_alias(&identity));
-            keys.extend(aliases.get(&alias).cloned());
+        if !missing.is_empty() {
+            let more = read::unindexed(aws, scope, &aliases, &missing).await?;
+            let more = more.difference(&indexed).cloned().collect();
+            found.extend(read::all(aws, scope, &more, &aliases).await?);
         }
-        let found = try_join_all(keys.iter().map(|id| read(aws, scope, id, &aliases))).await?;
-        Ok(latest(found.into_iter().flatten().collect()))
+        Ok(read::latest(found))
     }
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
@@ -152,8 +151,8 @@ impl Kind for KmsKey {
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
-        if live.spec.alias.as_deref() != Some(NO_ALIAS) {
-            drop_alias(aws, &alias_of(&live.spec.alias, &live.identity)).await?;
+        if live.spec.alias.as_deref() != Some(alias::NONE) {
+            alias::delete(aws, &alias::of(&live.spec.alias, &live.identity)).await?;
         }
         let days = live.spec.deletion_window_days.cast_signed();
         let request = aws.kms().schedule_key_deletion().key_id(&live.id).pending_window_in_days(days);
@@ -172,13 +171,19 @@ impl Kind for KmsKey {
             Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion) => Progress::Gone,
             Some(KeyState::Enabled | KeyState::Disabled) => {
                 let tags = key_tags(aws, id).await?;
-                let alias = tags::decode(&tags).map(|tagged| alias_of(&tags.get(ALIAS).cloned(), &tagged.identity));
+                let alias = tags::decode(&tags).map(|tagged| alias::of(&tags.get(ALIAS).cloned(), &tagged.identity));
                 let arn = key.arn().unwrap_or_default().to_owned();
                 Progress::ready([("arn", arn), ("id", id.clone()), ("alias", alias.unwrap_or_default())])
             }
             Some(KeyState::Creating | KeyState::Updating) => Progress::waiting("the key to be made"),
-            state => Progress::Failed { why: format!("the key's state is {}", state.map_or("unknown", KeyState::as_str)) },
+            state => {
+                Progress::Failed { why: format!("the key's state is {}", state.map_or("unknown", KeyState::as_str)) }
+            }
         })
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        retag(aws, &live.id, &Tags::new(), tags).await
     }
 }
 
@@ -186,7 +191,7 @@ impl KmsKey {
     /// All tags of the key.
     fn all_tags(&self, identity: &Identity) -> Tags {
         let mut tags = deletion::encode(identity, &self.tags, self.deletion_window_days);
-        if let Some(alias) = self.alias.as_ref().filter(|alias| *alias != NO_ALIAS) {
+        if let Some(alias) = self.alias.as_ref().filter(|alias| *alias != alias::NONE) {
             tags.insert(ALIAS.to_owned(), alias.clone());
         }
         tags
@@ -206,11 +211,11 @@ impl KmsKey {
         self.change_policy(aws, live).await?;
         self.change_rotation(aws, live).await?;
         if self.alias != live.spec.alias {
-            let alias = alias_of(&self.alias, &live.identity);
-            let old = alias_of(&live.spec.alias, &live.identity);
-            make_alias(aws, &alias, id).await?;
-            if live.spec.alias.as_deref() != Some(NO_ALIAS) && old != alias {
-                drop_alias(aws, &old).await?;
+            let alias = alias::of(&self.alias, &live.identity);
+            let old = alias::of(&live.spec.alias, &live.identity);
+            alias::make(aws, &alias, id).await?;
+            if live.spec.alias.as_deref() != Some(alias::NONE) && old != alias {
+                alias::delete(aws, &old).await?;
             }
         }
         let before = Self { alias: remembered(live), ..live.spec.clone() }.all_tags(&live.identity);
@@ -278,57 +283,13 @@ fn own(mut policy: Policy) -> Option<Policy> {
     if default.is_some() && default.as_ref() == json.get("Statement") { None } else { Some(policy) }
 }
 
-fn generated_alias(identity: &Identity) -> String {
-    format!("alias/{}", identity.aws_name(ALIAS_LIMIT - "alias/".len()))
-}
-
-/// The alias that a file's or a tag's words stand for.
-fn alias_of(chosen: &Option<String>, identity: &Identity) -> String {
-    chosen.clone().filter(|alias| alias != NO_ALIAS).unwrap_or_else(|| generated_alias(identity))
-}
-
 /// The alias in the tag of a live key. Where the alias itself is missing, only the outputs tell.
 fn remembered(live: &Live<KmsKey>) -> Option<String> {
     match live.spec.alias.as_deref() {
-        Some(NO_ALIAS) => live.outputs.get("alias").filter(|alias| **alias != generated_alias(&live.identity)).cloned(),
+        Some(alias::NONE) => {
+            live.outputs.get("alias").filter(|alias| **alias != alias::generated(&live.identity)).cloned()
+        }
         _ => live.spec.alias.clone(),
-    }
-}
-
-/// The keys of the aliases of this region, AWS's own aliases left out.
-async fn aliases(aws: &Aws, scope: &Scope) -> Result<Arc<BTreeMap<String, Id>>> {
-    let read = || async {
-        let pages = aws.kms().list_aliases().into_paginator().items().send();
-        let found = aws.call("kms:ListAliases", pages.collect::<Result<Vec<_>, _>>()).await?;
-        let pair = |alias: &AliasListEntry| Some((alias.alias_name()?.to_owned(), alias.target_key_id()?.to_owned()));
-        Ok(found.iter().filter_map(pair).filter(|(name, _)| !name.starts_with("alias/aws/")).collect())
-    };
-    scope.memo.get("kms:aliases", read).await
-}
-
-/// Points the alias at the key, unless it does already.
-async fn make_alias(aws: &Aws, alias: &str, id: &str) -> Result<()> {
-    let request = aws.kms().create_alias().alias_name(alias).target_key_id(id);
-    let failure = match aws.call("kms:CreateAlias", request.send()).await {
-        Err(failure) if failure.code == "AlreadyExistsException" => failure,
-        answer => return answer.map(drop),
-    };
-    let pages = aws.kms().list_aliases().key_id(id).into_paginator().items().send();
-    let found = aws.call("kms:ListAliases", pages.collect::<Result<Vec<_>, _>>()).await?;
-    if found.iter().any(|found| found.alias_name() == Some(alias)) {
-        return Ok(());
-    }
-    let message = format!(
-        "{alias} points at another key: give this one another `alias`, or delete that one with \
-         `aws kms delete-alias --alias-name {alias}` where nobody needs it"
-    );
-    Err(Failure { message, code: "NameTaken".to_owned(), ..failure })
-}
-
-async fn drop_alias(aws: &Aws, alias: &str) -> Result<()> {
-    match aws.call("kms:DeleteAlias", aws.kms().delete_alias().alias_name(alias).send()).await {
-        Err(failure) if failure.class != Class::NotFound => Err(failure),
-        _ => Ok(()),
     }
 }
 
@@ -354,79 +315,6 @@ async fn restore(aws: &Aws, id: &str) -> Result<()> {
         }
         answer => answer.map(drop),
     }
-}
-
-/// The key as ours with the time of its deletion, where it exists still and its tags say so.
-async fn read(
-    aws: &Aws,
-    scope: &Scope,
-    id: &str,
-    aliases: &BTreeMap<String, Id>,
-) -> Result<Option<(Live<KmsKey>, i64)>> {
-    let rotation = aws.kms().get_key_rotation_status().key_id(id).send();
-    let policy = aws.kms().get_key_policy().key_id(id).policy_name(POLICY).send();
-    let answers = tokio::try_join!(
-        describe(aws, id),
-        key_tags(aws, id),
-        aws.call("kms:GetKeyRotationStatus", rotation),
-        aws.call("kms:GetKeyPolicy", policy),
-    );
-    let (key, tags, rotation, policy) = match answers {
-        Err(failure) if failure.class == Class::NotFound => return Ok(None),
-        answers => answers?,
-    };
-    let Some(tagged) = scope.ours(KmsKey::NAME, &tags) else { return Ok(None) };
-    let identity = tagged.identity.clone();
-    let alias = alias_of(&tags.get(ALIAS).cloned(), &identity);
-    let policy = Policy::from_json(policy.policy().unwrap_or_default())
-        .map_err(|error| Failure::new("kms:GetKeyPolicy", "UnreadablePolicy", error.to_string()))?;
-    let here = aliases.get(&alias).is_some_and(|target| target == id);
-    let spec = KmsKey {
-        description: key.description().unwrap_or_default().to_owned(),
-        policy: own(policy),
-        enabled: key.enabled(),
-        rotation: rotation.key_rotation_enabled(),
-        rotation_days: rotation.rotation_period_in_days().and_then(|days| days.try_into().ok()),
-        deletion_window_days: deletion::days(&tags),
-        alias: if here { tags.get(ALIAS).cloned() } else { Some(NO_ALIAS.to_owned()) },
-        multi_region: key.multi_region().unwrap_or_default(),
-        tags: tagged.user.clone(),
-    };
-    let mut live = Live::new(tagged, id, spec).output("id", id);
-    live.health = health(&key);
-    if !here {
-        live.notes.push(format!("the key's alias {alias} is missing"));
-    }
-    let others = aliases.iter().filter(|(name, target)| **target == id && **name != alias);
-    live.notes.extend(others.map(|(name, _)| format!("{name} points at the key too and is left alone")));
-    let live = live.output("arn", key.arn().unwrap_or_default()).output("alias", alias);
-    Ok(Some((live, key.deletion_date().map_or(0, aws_smithy_types::DateTime::secs))))
-}
-
-fn health(key: &KeyMetadata) -> Health {
-    match key.key_state() {
-        Some(KeyState::Enabled | KeyState::Disabled) => Health::Ok,
-        Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion) => Health::Restorable,
-        Some(KeyState::Creating | KeyState::Updating) => Health::Pending,
-        state => Health::Failed(format!("the key's state is {}", state.map_or("unknown", KeyState::as_str))),
-    }
-}
-
-/// Leaves out keys that wait for their deletion where another key has taken their place, or was deleted after them.
-fn latest(found: Vec<(Live<KmsKey>, i64)>) -> Vec<Live<KmsKey>> {
-    let mut deleted: BTreeMap<Address, (Live<KmsKey>, i64)> = BTreeMap::new();
-    let mut kept = Vec::new();
-    for (live, date) in found {
-        if live.health != Health::Restorable {
-            kept.push(live);
-        } else if deleted.get(&live.identity.address).is_none_or(|(_, other)| *other < date) {
-            deleted.insert(live.identity.address.clone(), (live, date));
-        }
-    }
-    let replaced: BTreeSet<Address> = kept.iter().map(|live| live.identity.address.clone()).collect();
-    deleted.retain(|address, _| !replaced.contains(address));
-    kept.extend(deleted.into_values().map(|(live, _)| live));
-    kept
 }
 
 fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>> {
@@ -458,16 +346,6 @@ mod tests {
         serde_json::from_str("{}").unwrap()
     }
 
-    fn live(id: &str, health: Health) -> Live<KmsKey> {
-        let identity = Identity {
-            project: "acme".into(),
-            environment: "test".into(),
-            address: Address::new(KmsKey::NAME, "main"),
-        };
-        let tagged = tags::Tagged { identity, user: Tags::new(), deposed: false };
-        Live { health, ..Live::new(tagged, id, key()) }
-    }
-
     #[test]
     fn the_default_policy_written_out_is_no_policy() {
         let default = default_policy("arn:aws-cn:kms:cn-north-1:123456789012:key/k-1");
@@ -477,9 +355,11 @@ mod tests {
         spec.normalize();
         assert_eq!(spec.policy, None);
 
-        let other = policy::document([policy::allow(&["kms:*"], ["*"])
-            .to("AWS", ["123456789012"])
-            .when("StringEquals", "aws:PrincipalOrgID", ["o-1"])]);
+        let other = policy::document([policy::allow(&["kms:*"], ["*"]).to("AWS", ["123456789012"]).when(
+            "StringEquals",
+            "aws:PrincipalOrgID",
+            ["o-1"],
+        )]);
         let mut spec = KmsKey { policy: Some(other), ..key() };
         spec.normalize();
         assert!(spec.policy.is_some());
@@ -502,13 +382,5 @@ mod tests {
         let paths: Vec<_> = spec.check().into_iter().map(|problem| problem.path).collect();
         assert_eq!(paths, ["deletion_window_days", "alias"]);
         assert!(KmsKey { alias: Some("alias/acme/main".into()), ..key() }.check().is_empty());
-    }
-
-    #[test]
-    fn only_the_last_key_that_was_deleted_comes_back() {
-        let gone = |id, date| (live(id, Health::Restorable), date);
-        let ids = |found| latest(found).into_iter().map(|live| live.id).collect::<Vec<_>>();
-        assert_eq!(ids(vec![gone("a", 2), gone("b", 3), gone("c", 1)]), ["b"]);
-        assert_eq!(ids(vec![gone("a", 2), (live("b", Health::Ok), 0)]), ["b"]);
     }
 }

@@ -56,6 +56,7 @@ impl Kind for LogGroup {
     const REPLACED_BY: &'static [&'static str] = &["name", "class"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
+    const UNIQUE: &'static [&'static str] = &["name"];
     const HOLDS_DATA: bool = true;
 
     fn shell(&self) -> Self {
@@ -92,14 +93,15 @@ impl Kind for LogGroup {
             }
         }
         let missing = scope.wanted(Self::NAME).filter(|identity| !known.contains(&identity.address));
-        names.extend(missing.map(|identity| {
-            scope.names.get(&identity.address).cloned().unwrap_or_else(|| generated_name(&identity))
-        }));
+        names.extend(
+            missing.map(|identity| {
+                scope.names.get(&identity.address).cloned().unwrap_or_else(|| generated_name(&identity))
+            }),
+        );
         let groups = describe(aws, &names).await?;
         let reads = groups.iter().map(|group| read(aws, group));
         let found = try_join_all(reads).await?.into_iter().flatten();
-        let ours = |identity: &Identity| identity.address.kind == Self::NAME && *identity == scope.identity(&identity.address);
-        Ok(found.filter(|live| ours(&live.identity)).collect())
+        Ok(found.filter(|live| scope.owns(Self::NAME, &live.identity)).collect())
     }
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
@@ -147,7 +149,8 @@ impl Kind for LogGroup {
                 aws.call("logs:DeleteRetentionPolicy", request.send()).await?;
             }
         }
-        retag(aws, live, &self.tags).await
+        let (set, gone) = tags::change(&live.identity, &live.spec.tags, &self.tags);
+        write_tags(aws, name, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -156,9 +159,13 @@ impl Kind for LogGroup {
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {
-        Ok(look(aws, id).await?.map_or(Progress::Gone, |group| {
-            Progress::ready([("arn", arn(&group).to_owned()), ("name", id.clone())])
-        }))
+        Ok(look(aws, id)
+            .await?
+            .map_or(Progress::Gone, |group| Progress::ready([("arn", arn(&group).to_owned()), ("name", id.clone())])))
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        write_tags(aws, &live.id, tags.clone(), Vec::new()).await
     }
 }
 
@@ -239,13 +246,13 @@ async fn read(aws: &Aws, group: &Group) -> Result<Option<Live<LogGroup>>> {
     Ok(Some(Live::new(tagged, name, spec).output("arn", arn(group)).output("name", name)))
 }
 
-async fn retag(aws: &Aws, live: &Live<LogGroup>, new: &Tags) -> Result<()> {
-    let (set, gone) = tags::change(&live.identity, &live.spec.tags, new);
+/// Writes and removes tags, which takes the ARN.
+async fn write_tags(aws: &Aws, name: &str, set: Tags, gone: Vec<String>) -> Result<()> {
     if set.is_empty() && gone.is_empty() {
         return Ok(());
     }
-    let Some(group) = look(aws, &live.id).await? else {
-        let message = format!("the log group {} is gone", live.id);
+    let Some(group) = look(aws, name).await? else {
+        let message = format!("the log group {name} is gone");
         return Err(Failure::new("logs:TagResource", "NotFound", message).class(Class::NotFound));
     };
     if !set.is_empty() {

@@ -3,19 +3,21 @@
 //! Its first value is made here, with random numbers of the operating system, and goes to AWS in the request that makes
 //! the secret. After that the value belongs to rotation and to people: it is never read, compared or written again.
 
+mod value;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, Tag};
 use futures::future::try_join_all;
-use rand::TryRng;
-use rand::rngs::SysRng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use value::{Charset, Generate, Part};
+
 use super::{adopt, deletion, tagging};
-use crate::address::{Identity, PROJECT, hex};
+use crate::address::{Address, Identity, PROJECT, hex};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::Policy;
@@ -27,8 +29,6 @@ const NAME_LIMIT: usize = 512;
 const NAME_END: &str = "-value";
 /// The alias of the key that encrypts where no other is named.
 const DEFAULT_KEY: &str = "alias/aws/secretsmanager";
-const MAX_LENGTH: u32 = 4096;
-const MIN_LENGTH: u32 = 8;
 const PAGE: i32 = 100;
 
 /// A secret of Secrets Manager. Without `generate` and `json` it has no value until somebody sets one.
@@ -59,51 +59,13 @@ pub struct Secret {
     pub tags: Tags,
 }
 
-/// How to make a random text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Generate {
-    #[serde(default = "length")]
-    pub length: u32,
-    #[serde(default)]
-    pub charset: Charset,
-    /// Characters that are not used, for readers that cannot take them.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub exclude: String,
-}
-
-fn length() -> u32 {
-    32
-}
-
-/// The characters of a random text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Charset {
-    #[default]
-    Alphanumeric,
-    Digits,
-    /// Digits and a to f.
-    Hex,
-    /// Every visible character of ASCII.
-    Visible,
-}
-
-/// A member of a value that is a JSON object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Part {
-    Generate(Generate),
-    /// What is no secret, such as a user's name: it stands in the file and in plans.
-    Text(Arg<String>),
-}
-
 impl Kind for Secret {
     const NAME: &'static str = "secret";
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name", "generate", "json"];
     const LATE: &'static [&'static str] = &["policy"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
+    const UNIQUE: &'static [&'static str] = &["name"];
     const HOLDS_DATA: bool = true;
 
     fn normalize(&mut self) {
@@ -142,20 +104,21 @@ impl Kind for Secret {
     /// The list may be stale for five minutes and so may the index: both name candidates, as the file does.
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let (index, listed) = tokio::try_join!(tagging::index(aws, scope), listed(aws, scope))?;
-        let indexed = index.iter().filter(|(arn, _)| arn.contains(":secretsmanager:")).map(|(arn, tags)| (arn, tags));
-        let ours = indexed.chain(&listed).filter_map(|(arn, tags)| Some((arn, scope.ours(Self::NAME, tags)?)));
-        let (mut candidates, mut known) = (BTreeSet::new(), BTreeSet::new());
-        for (arn, tagged) in ours {
-            candidates.insert(arn.clone());
-            known.insert(tagged.identity.address);
-        }
-        let missing = scope.wanted(Self::NAME).filter(|identity| !known.contains(&identity.address));
-        candidates.extend(missing.map(|identity| {
-            scope.names.get(&identity.address).cloned().unwrap_or_else(|| generated_name(&identity))
-        }));
+        let indexed = index.iter().filter(|(arn, _)| arn.contains(":secretsmanager:"));
+        let ours = indexed.chain(&listed).filter(|(_, tags)| scope.ours(Self::NAME, tags).is_some());
+        let mut candidates: BTreeSet<String> = ours.map(|(arn, _)| arn.clone()).collect();
+        let known: BTreeSet<String> = candidates.iter().filter_map(|arn| name_in(arn).map(str::to_owned)).collect();
+        let wanted = scope.wanted(Self::NAME).map(|identity| name_of(scope, &identity));
+        candidates.extend(wanted.filter(|name| !known.contains(name)));
         let found = try_join_all(candidates.iter().map(|candidate| find(aws, candidate))).await?.into_iter().flatten();
-        let ours = |identity: &Identity| identity.address.kind == Self::NAME && *identity == scope.identity(&identity.address);
-        Ok(found.filter(|live| ours(&live.identity)).collect())
+        let found: Vec<_> = found.filter(|live| scope.owns(Self::NAME, &live.identity)).collect();
+        let alive = found.iter().filter(|live| live.health != Health::Restorable);
+        let alive: BTreeSet<Address> = alive.map(|live| live.identity.address.clone()).collect();
+        // One that was deleted under another name is not the one that is wanted.
+        let restorable = |live: &Live<Self>| {
+            !alive.contains(&live.identity.address) && live.spec.name == Some(name_of(scope, &live.identity))
+        };
+        Ok(found.into_iter().filter(|live| live.health != Health::Restorable || restorable(live)).collect())
     }
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
@@ -191,7 +154,7 @@ impl Kind for Secret {
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         let id = &live.id;
         if live.health == Health::Restorable {
-            aws.call("secretsmanager:RestoreSecret", aws.secrets().restore_secret().secret_id(id).send()).await?;
+            restore(aws, id).await?;
         }
         let description = (self.description != live.spec.description).then(|| self.description.clone());
         let key = match &self.kms_key_arn {
@@ -243,66 +206,21 @@ impl Kind for Secret {
             }
         })
     }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        let request = aws.secrets().tag_resource().secret_id(&live.id).set_tags(Some(sdk_tags(tags)));
+        aws.call("secretsmanager:TagResource", request.send()).await.map(drop)
+    }
 }
 
 impl Secret {
     /// A new first value, which goes nowhere but into the request.
     fn first_value(&self) -> Result<Option<String>> {
-        if let Some(generate) = &self.generate {
-            return generate.random().map(Some);
+        match (&self.generate, &self.json) {
+            (Some(generate), _) => generate.random().map(Some),
+            (None, Some(parts)) => value::object(parts).map(Some),
+            (None, None) => Ok(None),
         }
-        let Some(parts) = &self.json else { return Ok(None) };
-        let member = |(key, part): (&String, &Part)| {
-            let text = match part {
-                Part::Generate(generate) => generate.random()?,
-                Part::Text(text) => text.get()?.clone(),
-            };
-            Ok((key.clone(), serde_json::Value::String(text)))
-        };
-        let members = parts.iter().map(member).collect::<Result<serde_json::Map<_, _>>>()?;
-        Ok(Some(serde_json::Value::Object(members).to_string()))
-    }
-}
-
-impl Generate {
-    fn alphabet(&self) -> Vec<u8> {
-        let visible = (b'!'..=b'~').filter(|c| match self.charset {
-            Charset::Alphanumeric => c.is_ascii_alphanumeric(),
-            Charset::Digits => c.is_ascii_digit(),
-            Charset::Hex => matches!(c, b'0'..=b'9' | b'a'..=b'f'),
-            Charset::Visible => true,
-        });
-        visible.filter(|c| !self.exclude.as_bytes().contains(c)).collect()
-    }
-
-    fn random(&self) -> Result<String> {
-        let alphabet = self.alphabet();
-        // A byte above the last whole multiple of the alphabet would favour its first characters, and is thrown away.
-        let whole = 256 - 256 % alphabet.len().max(1);
-        let mut text = String::new();
-        let mut bytes = [0_u8; 256];
-        while text.len() < self.length as usize && !alphabet.is_empty() {
-            let failed = |error: rand::rngs::SysError| Failure::new("random", "NoRandomNumbers", error.to_string());
-            SysRng.try_fill_bytes(&mut bytes).map_err(failed)?;
-            let usable = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < whole);
-            let missing = self.length as usize - text.len();
-            text.extend(usable.map(|byte| char::from(alphabet[byte % alphabet.len()])).take(missing));
-        }
-        Ok(text)
-    }
-
-    fn check(&self, path: &str) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if !(MIN_LENGTH..=MAX_LENGTH).contains(&self.length) {
-            let message = format!("{} characters is not between {MIN_LENGTH} and {MAX_LENGTH}", self.length);
-            let help = format!("write {}", self.length.clamp(MIN_LENGTH, MAX_LENGTH));
-            problems.push(Problem::new(&format!("{path}.length"), message).help(help));
-        }
-        if self.alphabet().len() < 8 {
-            let problem = Problem::new(&format!("{path}.exclude"), "fewer than 8 characters are left to choose from");
-            problems.push(problem.help("exclude fewer characters, or choose another charset"));
-        }
-        problems
     }
 }
 
@@ -317,6 +235,12 @@ fn looks_like_an_arn(name: &str) -> bool {
     name.len().checked_sub(7).is_some_and(|at| name.as_bytes()[at] == b'-')
 }
 
+/// The name in an ARN, which ends in a hyphen and six characters of its own.
+fn name_in(arn: &str) -> Option<&str> {
+    let (_, name) = arn.split_once(":secret:")?;
+    looks_like_an_arn(name).then(|| &name[..name.len() - 7])
+}
+
 fn check_name(name: &str) -> Option<Problem> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
     if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(allowed) {
@@ -325,6 +249,23 @@ fn check_name(name: &str) -> Option<Problem> {
     }
     let message = format!("`{name}` ends in a hyphen and six characters, as the ARN of another secret could");
     looks_like_an_arn(name).then(|| Problem::new("name", message).help("write / instead of the last hyphen"))
+}
+
+/// The name that the secret with this identity has, or would have.
+fn name_of(scope: &Scope, identity: &Identity) -> String {
+    scope.names.get(&identity.address).cloned().unwrap_or_else(|| generated_name(identity))
+}
+
+/// Takes back the deletion, unless an earlier try did.
+async fn restore(aws: &Aws, id: &str) -> Result<()> {
+    let request = aws.secrets().restore_secret().secret_id(id);
+    match aws.call("secretsmanager:RestoreSecret", request.send()).await {
+        Err(failure) if failure.code == "InvalidRequestException" => {
+            let pending = look(aws, id).await?.is_none_or(|secret| secret.deleted_date().is_some());
+            if pending { Err(failure) } else { Ok(()) }
+        }
+        answer => answer.map(drop),
+    }
 }
 
 /// What the list knows: the tags by ARN. Its filter looks at the start of values and at each key apart.
@@ -405,33 +346,9 @@ async fn retag(aws: &Aws, id: &str, before: &Tags, after: &Tags) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Address;
 
     fn secret(yaml: serde_json::Value) -> Secret {
         serde_json::from_value(yaml).unwrap()
-    }
-
-    #[test]
-    fn random_texts_use_their_alphabet_whole_and_differ() {
-        let generate = Generate { length: 4000, charset: Charset::Visible, exclude: "\"@/\\".into() };
-        let text = generate.random().unwrap();
-        assert_eq!(text.len(), 4000);
-        let used: BTreeSet<u8> = text.bytes().collect();
-        assert!(used.into_iter().eq(generate.alphabet()), "4000 draws from 90 characters leave none out");
-        assert_ne!(text, generate.random().unwrap());
-        let hex = Generate { length: 64, charset: Charset::Hex, exclude: String::new() };
-        assert!(hex.random().unwrap().bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')));
-    }
-
-    #[test]
-    fn a_json_value_keeps_what_is_no_secret() {
-        let spec = secret(serde_json::json!({
-            "json": { "username": { "text": "app" }, "password": { "generate": { "length": 40 } } }
-        }));
-        let value: BTreeMap<String, String> = serde_json::from_str(&spec.first_value().unwrap().unwrap()).unwrap();
-        assert_eq!(value["username"], "app");
-        assert_eq!(value["password"].len(), 40);
-        assert_eq!(secret(serde_json::json!({})).first_value().unwrap(), None);
     }
 
     #[test]
@@ -467,6 +384,7 @@ mod tests {
                 address: Address::new(Secret::NAME, name),
             })
         };
+        assert_eq!(name_in("arn:aws:secretsmanager:us-east-1:123456789012:secret:acme/jwt-a1B2c3"), Some("acme/jwt"));
         assert_eq!(name("jwt"), "acme-prod-jwt");
         assert_eq!(name("tokens"), "acme-prod-tokens-value");
         assert!(check_name(&name(&"long-name-".repeat(90)[..600])).is_none());

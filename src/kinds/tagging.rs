@@ -1,5 +1,5 @@
-//! The tagging API as an index: one call says what this environment may hold. It lags behind by seconds to an hour, so
-//! it names candidates and proves nothing.
+//! The tagging API, read once a plan for the whole environment. It is an index: it learns of a new resource late and
+//! forgets a deleted one later, so that what it says is a candidate, which the service's own read confirms.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,19 +11,23 @@ use crate::aws::Aws;
 use crate::kind::{Result, Scope};
 use crate::tags::Tags;
 
-/// The tags of everything in this region that carries this environment's tags, by ARN.
+/// As many as AWS puts on one page.
+const PAGE: i32 = 100;
+
+/// The tags of everything in this environment by ARN, as far as the index knows.
 pub async fn index(aws: &Aws, scope: &Scope) -> Result<Arc<BTreeMap<String, Tags>>> {
-    let filter = |key: &str, value: &str| TagFilter::builder().key(key).values(value).build();
-    let filters = vec![filter(PROJECT, &scope.project), filter(ENVIRONMENT, &scope.environment)];
     let read = || async {
-        let request = aws.tagging().get_resources().set_tag_filters(Some(filters)).resources_per_page(100);
+        let filter = |key: &str, value: &str| TagFilter::builder().key(key).values(value).build();
+        let request = aws.tagging().get_resources().resources_per_page(PAGE);
+        let request = request.tag_filters(filter(PROJECT, &scope.project));
+        let request = request.tag_filters(filter(ENVIRONMENT, &scope.environment));
         let pages = request.into_paginator().items().send();
         let found = aws.call("tagging:GetResources", pages.collect::<Result<Vec<_>, _>>()).await?;
-        let read = |mapping: aws_sdk_resourcegroupstagging::types::ResourceTagMapping| {
-            let tags = mapping.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
-            Some((mapping.resource_arn()?.to_owned(), tags))
+        let entry = |resource: aws_sdk_resourcegroupstagging::types::ResourceTagMapping| {
+            let tags = resource.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
+            Some((resource.resource_arn?, tags))
         };
-        Ok(found.into_iter().filter_map(read).collect())
+        Ok(found.into_iter().filter_map(entry).collect::<BTreeMap<String, Tags>>())
     };
-    scope.memo.get("tagging:index", read).await
+    scope.memo.get("tagging.index", read).await
 }

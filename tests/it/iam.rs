@@ -85,6 +85,9 @@ async fn a_role_of_others_is_refused_and_one_of_ours_is_found_again() {
     assert_eq!(failure.code, "NameTaken");
     assert!(bench.list::<IamRole>().await.is_empty());
 
+    let wanted = IamRole::list(&bench.aws, &scope(&["iam_role.api", "iam_role.none"])).await.unwrap();
+    assert!(wanted.is_empty(), "a name proves nothing");
+
     let live = bench.create("web", &role()).await;
     let changed = IamRole { trust: trust("ec2.amazonaws.com"), policies: BTreeMap::new(), ..role() };
     assert_eq!(changed.create(&bench.aws, &making("web")).await.unwrap(), live.id);

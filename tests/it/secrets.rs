@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use infra::address::Address;
-use infra::kind::{Health, Kind, Live, Making, Progress};
+use infra::kind::{Health, Kind, Live, Making, Progress, Scope};
 use infra::kinds::kms_key::KmsKey;
 use infra::kinds::secret::{Charset, Generate, Part, Secret};
 use infra::policy::{self, allow};
@@ -78,6 +78,7 @@ async fn key_with_alias_and_rotation() {
     let live = bench.update(&live, &second).await;
     assert_eq!(live.outputs["alias"], "alias/acme/main");
     assert!(live.notes.is_empty(), "the former alias is gone: {:?}", live.notes);
+    let live = bench.update(&live, &KmsKey { rotation_days: Some(180), ..key() }).await;
     let live = bench.update(&live, &key()).await;
     assert_eq!(live.outputs["alias"], "alias/acme-test-main");
 
@@ -133,8 +134,9 @@ async fn secret_with_a_value_made_here() {
 
     let root = format!("arn:aws:iam::{ACCOUNT}:root");
     let reader = allow(&["secretsmanager:GetSecretValue"], ["*"]).to("AWS", [root]);
+    // The emulator does not let go of a description, so that it is changed here, not removed.
     let second = Secret {
-        description: String::new(),
+        description: "signs cookies".into(),
         recovery_window_days: 7,
         policy: Some(policy::document([reader])),
         tags: Tags::new(),
@@ -176,8 +178,18 @@ async fn a_deleted_secret_is_restored_and_one_of_others_is_refused() {
     let deleted = only::<Secret>(&bench).await;
     assert_eq!((deleted.health.clone(), &deleted.id), (Health::Restorable, &live.id));
     let live = bench.update(&deleted, &secret()).await;
-    assert_eq!((live.health, &live.id), (Health::Ok, &deleted.id));
+    assert_eq!((live.health.clone(), &live.id), (Health::Ok, &deleted.id));
     assert_eq!(secret().create(&bench.aws, &making::<Secret>("jwt")).await.unwrap(), live.id, "ours is found again");
+
+    // Deleted under a name that the file does not give, it is not the one to restore.
+    let named = bench.create("database", &Secret { name: Some("acme/database".into()), ..secret() }).await;
+    Secret::delete(&bench.aws, &named).await.unwrap();
+    assert_eq!(only::<Secret>(&bench).await.id, live.id);
+    let address = named.identity.address.clone();
+    let names = BTreeMap::from([(address, "acme/database".to_owned())]);
+    let found = Secret::list(&bench.aws, &Scope { names, ..scope(&["secret.database"]) }).await.unwrap();
+    assert_eq!(found.len(), 2);
+    Secret::tag(&bench.aws, &live, &Tags::from([("note".into(), "x".into())])).await.unwrap();
 
     bench.aws.secrets().create_secret().name("acme-test-api").send().await.unwrap();
     let failure = secret().create(&bench.aws, &making::<Secret>("api")).await.unwrap_err();

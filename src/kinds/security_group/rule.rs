@@ -34,6 +34,15 @@ pub struct Rule {
     pub description: String,
 }
 
+impl Rule {
+    /// One TCP port.
+    #[must_use]
+    pub fn tcp(port: u16, peer: Peer, description: &str) -> Self {
+        let (protocol, ports) = (Protocol::Tcp, Some(port.into()));
+        Self { protocol, ports, icmp_type: None, icmp_code: None, peer, description: description.to_owned() }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {

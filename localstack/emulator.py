@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Serves moto on a loopback port, with the corrections of the package `fixes` that make it answer as AWS does.
+
+    emulator.py PORT [--ready-file FILE] [--without-fixes]
+
+PORT 0 takes a free one and writes it to FILE. Run by `localstack/up`, inside its virtual environment.
+GET /_emulator/health says when the server is ready.
+"""
+
+import argparse
+import json
+import logging
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+
+# moto reads its settings from the environment, most of them at import.
+SETTINGS = {
+    "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",  # roles attach AWS-managed policies
+    "MOTO_S3_DEFAULT_MAX_KEYS": "1000",
+    "MOTO_DOCKER_LAMBDA": "false",
+    "AWS_ACCESS_KEY_ID": "test",  # moto calls itself in places
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+os.environ.update(SETTINGS)
+os.environ.setdefault("MOTO_ACM_VALIDATION_WAIT", "5")  # seconds that stand for whoever makes the DNS records
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+WATCH_EVERY = 1.0
+DEFAULT_IDLE = 86_400.0
+
+
+class Front:
+    """The WSGI application in front of moto: health, and when the last request came."""
+
+    def __init__(self, application, fixes: bool):
+        self.application = application
+        self.fixes = fixes
+        self.last_request = time.monotonic()
+
+    def __call__(self, environ, start_response):
+        if environ.get("PATH_INFO") == "/_emulator/health":
+            body = json.dumps({"status": "ready", "pid": os.getpid(), "fixes": self.fixes}).encode()
+            start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+            return [body]
+        self.last_request = time.monotonic()
+        return self.application(environ, start_response)
+
+
+def watch(front: Front) -> None:
+    """Ends the process when INFRA_EMULATOR_PARENT is gone, or when nobody has called for INFRA_EMULATOR_IDLE."""
+    parent = int(os.environ.get("INFRA_EMULATOR_PARENT") or 0)
+    idle = float(os.environ.get("INFRA_EMULATOR_IDLE") or DEFAULT_IDLE)
+    while True:
+        time.sleep(WATCH_EVERY)
+        if parent and not alive(parent):
+            print(f"parent {parent} is gone", flush=True)
+            os._exit(0)
+        if time.monotonic() - front.last_request > idle:
+            print(f"no request for {idle:.0f} s", flush=True)
+            os._exit(0)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:  # a process that has ended and that nobody has waited for (Linux)
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("--ready-file", type=pathlib.Path)
+    parser.add_argument("--without-fixes", action="store_true")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    application = DomainDispatcherApplication(create_backend_app)
+    if not arguments.without_fixes:
+        import fixes
+
+        application = fixes.install(application)
+    front = Front(application, fixes=not arguments.without_fixes)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request is noise; errors still show
+    server = make_server("127.0.0.1", arguments.port, front, threaded=True, request_handler=MotoRequestHandler)
+    server.daemon_threads = True
+    os.environ["MOTO_PORT"] = str(server.server_port)
+    threading.Thread(target=watch, args=(front,), daemon=True).start()
+    if arguments.ready_file:
+        partial = arguments.ready_file.with_suffix(".partial")
+        partial.write_text(str(server.server_port))
+        partial.rename(arguments.ready_file)
+    print(f"serving http://127.0.0.1:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+//! From sections to resources: what each section of a file makes in AWS, and what its references mean.
+
+mod databases;
+mod keys;
+mod load_balancers;
+mod network;
+mod references;
+mod services;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{EnvironmentFile, check_schema};
+use crate::address::{Address, Identity};
+use crate::desired::{Resource, Wrong};
+use crate::diagnostic::Diagnostic;
+use crate::kind::Kind;
+use crate::kinds;
+use crate::source::Node;
+use crate::value::{Arg, Fields, Outputs, Value, to_fields};
+
+/// What the account tells before anything is planned. Offline, it is assumed.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The names of the region's zones, sorted; `None` offline.
+    pub zones: Option<Vec<String>>,
+    /// The outputs of what the section `existing` names by address.
+    pub existing: BTreeMap<String, Outputs>,
+}
+
+/// A file on its way to resources.
+pub(super) struct Expansion<'a> {
+    pub file: &'a EnvironmentFile,
+    pub name: &'a str,
+    pub facts: &'a Facts,
+    resources: Vec<Resource>,
+    wrong: Vec<Wrong>,
+    /// What is wrong with the fields of raw resources, at their places.
+    found: Vec<Diagnostic>,
+}
+
+/// All resources of a file, and all that is wrong with how its parts fit together.
+pub(super) fn expand(
+    file: &EnvironmentFile,
+    name: &str,
+    tree: &Node,
+    facts: &Facts,
+) -> (Vec<Resource>, Vec<Wrong>, Vec<Diagnostic>) {
+    let mut expansion = Expansion { file, name, facts, resources: Vec::new(), wrong: Vec::new(), found: Vec::new() };
+    network::expand(&mut expansion);
+    keys::expand(&mut expansion);
+    load_balancers::expand(&mut expansion);
+    databases::expand(&mut expansion);
+    services::expand(&mut expansion);
+    expansion.raw(tree);
+    (expansion.resources, expansion.wrong, expansion.found)
+}
+
+impl Expansion<'_> {
+    /// Adds a resource that the part of the file at `origin` makes.
+    fn add<K: Kind>(&mut self, name: impl Into<String>, origin: &[&str], spec: &K) -> Address {
+        let address = Address::new(K::NAME, name);
+        match to_fields(spec) {
+            Ok(fields) => self.insert(address.clone(), origin, fields),
+            Err(error) => self.wrong(origin, format!("{address}: {error}"), None),
+        }
+        address
+    }
+
+    fn insert(&mut self, address: Address, origin: &[&str], mut fields: Fields) {
+        let own = match fields.remove("tags") {
+            Some(Value::Map(own)) => own,
+            _ => Fields::new(),
+        };
+        let mut tags: Fields =
+            self.file.tags.iter().map(|(key, value)| (key.clone(), Value::text(value.clone()))).collect();
+        tags.extend(own);
+        if !tags.is_empty() {
+            fields.insert("tags".to_owned(), Value::Map(tags));
+        }
+        let origin = origin.iter().map(|part| (*part).to_owned()).collect();
+        self.resources.push(Resource { address, fields, after: BTreeSet::new(), origin });
+    }
+
+    fn wrong(&mut self, path: &[&str], message: impl Into<String>, help: Option<String>) {
+        let path = path.iter().map(|part| (*part).to_owned()).collect();
+        self.wrong.push(Wrong { path, message: message.into(), help });
+    }
+
+    /// Says that a part of the file asks for what this release does not do, rather than leaving it out in silence.
+    fn not_yet(&mut self, path: &[&str], what: &str) {
+        self.wrong(path, format!("{what} is not supported yet"), Some("take it out for now".to_owned()));
+    }
+
+    /// The name that AWS sees for a generated one, where a rule of AWS ties other names to it.
+    fn aws_name(&self, name: &str, limit: usize) -> String {
+        let address = Address::new("name", name);
+        let (project, environment) = (self.file.project.clone(), self.name.to_owned());
+        Identity { project, environment, address }.aws_name(limit)
+    }
+
+    /// The key `main`, where the file has one: it encrypts all data of the environment.
+    fn main_key(&self) -> Option<Arg<String>> {
+        self.file.keys.contains_key("main").then(|| Arg::output(&Address::new("kms_key", "main"), "arn"))
+    }
+
+    /// The resources that the file gives as they are.
+    fn raw(&mut self, tree: &Node) {
+        for (key, json) in &self.file.resources {
+            let origin = ["resources", key.as_str()];
+            let known = match key.parse::<Address>() {
+                Ok(address) => kinds::find(&address.kind).map(|info| (address, info)).ok_or_else(|| no_kind(key)),
+                Err(error) => Err((error.to_string(), None)),
+            };
+            let (address, info) = match known {
+                Ok(known) => known,
+                Err((message, help)) => {
+                    self.wrong(&origin, message, help);
+                    continue;
+                }
+            };
+            let path = origin.map(str::to_owned);
+            if let Some(node) = tree.get(&origin) {
+                let found = check_schema(node, &(info.schema)().to_value(), &path);
+                if !found.is_empty() {
+                    self.found.extend(found);
+                    continue;
+                }
+            }
+            if let Value::Map(fields) = self.referring(json, &path) {
+                self.insert(address, &origin, fields);
+            }
+        }
+    }
+
+    fn partition(&self) -> &'static str {
+        match self.file.region.split('-').next() {
+            Some("cn") => "aws-cn",
+            _ if self.file.region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        }
+    }
+
+    /// A plain value in which each text that holds references becomes a template.
+    fn referring(&mut self, json: &serde_json::Value, path: &[String]) -> Value {
+        let below = |part: String| path.iter().cloned().chain([part]).collect::<Vec<_>>();
+        match json {
+            serde_json::Value::String(text) => {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                match self.text(text, &path) {
+                    Arg::Known(text) => Value::Text(text),
+                    Arg::Reference(template) => Value::Template(template),
+                }
+            }
+            serde_json::Value::Array(items) => {
+                let items = items.iter().enumerate();
+                Value::List(items.map(|(at, item)| self.referring(item, &below(at.to_string()))).collect())
+            }
+            serde_json::Value::Object(fields) => {
+                let fields = fields.iter();
+                Value::Map(fields.map(|(key, item)| (key.clone(), self.referring(item, &below(key.clone())))).collect())
+            }
+            plain => plain.clone().into(),
+        }
+    }
+}
+
+fn no_kind(key: &str) -> (String, Option<String>) {
+    let kind = key.split('.').next().unwrap_or_default();
+    let near = kinds::ALL.iter().map(|info| info.name).min_by_key(|name| strsim::damerau_levenshtein(name, kind));
+    (format!("there is no kind `{kind}`"), near.map(|near| format!("the nearest is `{near}`")))
+}

@@ -1,0 +1,182 @@
+//! What `${...}` means: outputs of resources, keys of secrets, and a few words of the file itself.
+
+use super::Expansion;
+use crate::address::Address;
+use crate::environment::secrets::Part as SecretPart;
+use crate::environment::{Piece, references};
+use crate::kinds;
+use crate::value::{Arg, Output, Part, Template};
+
+/// A reference that leads nowhere.
+struct Unknown {
+    message: String,
+    help: Option<String>,
+}
+
+impl Expansion<'_> {
+    /// A text of the file with its references found. What is wrong is reported at `path`.
+    pub(super) fn text(&mut self, text: &str, path: &[&str]) -> Arg<String> {
+        let pieces = match references(text) {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                self.wrong(path, error.to_string(), None);
+                return Arg::Known(text.to_owned());
+            }
+        };
+        let mut parts = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Literal(text) => parts.push(Part::Text(text)),
+                Piece::Reference { path: words, .. } => {
+                    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                    match self.meaning(&words) {
+                        Ok(Arg::Known(text)) => parts.push(Part::Text(text)),
+                        Ok(Arg::Reference(template)) => parts.extend(template.0),
+                        Err(unknown) => self.wrong(path, unknown.message, unknown.help),
+                    }
+                }
+            }
+        }
+        joined(parts)
+    }
+
+    fn meaning(&mut self, words: &[&str]) -> Result<Arg<String>, Unknown> {
+        let output = |kind: &str, name: &str, output: &str| Ok(Arg::output(&Address::new(kind, name), output));
+        match *words {
+            ["project"] => Ok(Arg::Known(self.file.project.clone())),
+            ["environment"] => Ok(Arg::Known(self.name.to_owned())),
+            ["account"] => Ok(Arg::Known(self.file.account.clone())),
+            ["region"] => Ok(Arg::Known(self.file.region.clone())),
+            ["network", "vpc_id"] if self.file.network.is_some() => output("vpc", "main", "id"),
+            ["load_balancers", name, what @ ("arn" | "dns_name" | "zone_id" | "dimension")]
+                if self.file.load_balancers.contains_key(name) =>
+            {
+                output("load_balancer", name, what)
+            }
+            ["certificates", name, "arn"] if self.file.certificates.contains_key(name) => self.certificate(name),
+            ["keys", name, what @ ("arn" | "id" | "alias")] if self.file.keys.contains_key(name) => {
+                output("kms_key", name, what)
+            }
+            ["services", name, what] if self.file.services.contains_key(name) => match what {
+                "security_group" => output("security_group", name, "id"),
+                "log_group" => output("log_group", name, "name"),
+                "task_role" => output("iam_role", &format!("{name}-task"), "arn"),
+                _ => Err(self.unknown(words)),
+            },
+            ["databases", name, ..] if self.file.databases.contains_key(name) => self.database(words),
+            ["secrets", name, ..] if self.file.secrets.contains_key(name) => self.secret(words),
+            ["existing", name, what] if self.file.existing.contains_key(name) => self.existing(name, what),
+            [kind, name, what] if kinds::find(kind).is_some() => output(kind, name, what),
+            _ => Err(self.unknown(words)),
+        }
+    }
+
+    fn certificate(&mut self, name: &str) -> Result<Arg<String>, Unknown> {
+        match self.file.certificates.get(name).and_then(|certificate| certificate.arn.clone()) {
+            Some(arn) => Ok(self.text(arn.as_str(), &["certificates", name, "arn"])),
+            None => Ok(Arg::output(&Address::new("certificate", name), "arn")),
+        }
+    }
+
+    fn database(&self, words: &[&str]) -> Result<Arg<String>, Unknown> {
+        let (name, rest) = (words[1], &words[2..]);
+        let address = Address::new("db_instance", name);
+        let database = &self.file.databases[name];
+        match rest {
+            ["username"] => Ok(Arg::Known(database.username.clone())),
+            ["name"] if database.name.is_some() => Ok(Arg::Known(database.name.clone().unwrap_or_default())),
+            ["master"] => Ok(Arg::output(&address, "master_secret_arn")),
+            ["master", key @ ("username" | "password")] => Ok(secret_key(&address, "master_secret_arn", key)),
+            [what @ ("endpoint" | "port" | "arn" | "id" | "resource_id")] => Ok(Arg::output(&address, what)),
+            _ => Err(self.unknown(words)),
+        }
+    }
+
+    fn secret(&self, words: &[&str]) -> Result<Arg<String>, Unknown> {
+        let address = Address::new("secret", words[1]);
+        match &words[2..] {
+            [] | ["arn"] => Ok(Arg::output(&address, "arn")),
+            ["name"] => Ok(Arg::output(&address, "name")),
+            [key] if self.file.secrets[words[1]].json.as_ref().is_none_or(|json| json.contains_key(*key)) => {
+                Ok(secret_key(&address, "arn", key))
+            }
+            _ => Err(self.unknown(words)),
+        }
+    }
+
+    fn existing(&self, name: &str, what: &str) -> Result<Arg<String>, Unknown> {
+        let existing = &self.file.existing[name];
+        match (&existing.id, self.facts.existing.get(name)) {
+            (Some(id), _) if what == "id" || (what == "arn" && id.starts_with("arn:")) => Ok(Arg::Known(id.clone())),
+            (None, Some(outputs)) => outputs.get(what).map(|value| Arg::Known(value.clone())).ok_or_else(|| Unknown {
+                message: format!("`existing.{name}` has no output `{what}`"),
+                help: Some(format!("it has {}", outputs.keys().cloned().collect::<Vec<_>>().join(", "))),
+            }),
+            // Nobody has looked it up: this is a check without AWS.
+            (None, None) if self.facts.zones.is_none() => Ok(Arg::Known(format!("<existing.{name}.{what}>"))),
+            _ => Err(self.unknown(&["existing", name, what])),
+        }
+    }
+
+    /// What to say of a reference that means nothing here.
+    fn unknown(&self, words: &[&str]) -> Unknown {
+        let reference = words.join(".");
+        let known = self.known();
+        let near = known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, &reference));
+        let near = near.filter(|near| strsim::damerau_levenshtein(near, &reference) <= reference.len() / 2);
+        Unknown {
+            message: format!("`${{{reference}}}` refers to nothing"),
+            help: near.map(|near| format!("did you mean `${{{near}}}`?")),
+        }
+    }
+
+    /// Every reference that this file could make to its sections.
+    fn known(&self) -> Vec<String> {
+        let file = self.file;
+        let mut known: Vec<String> =
+            ["project", "environment", "account", "region", "network.vpc_id"].map(str::to_owned).to_vec();
+        let mut section = |name: &str, entries: Vec<&String>, outputs: &[&str]| {
+            for entry in entries {
+                known.extend(outputs.iter().map(|output| format!("{name}.{entry}{output}")));
+            }
+        };
+        section("load_balancers", file.load_balancers.keys().collect(), &[".arn", ".dns_name", ".zone_id", ".dimension"]);
+        section("certificates", file.certificates.keys().collect(), &[".arn"]);
+        section("keys", file.keys.keys().collect(), &[".arn", ".id", ".alias"]);
+        section("services", file.services.keys().collect(), &[".security_group", ".log_group", ".task_role"]);
+        let database = [".endpoint", ".port", ".name", ".username", ".master.username", ".master.password", ".arn"];
+        section("databases", file.databases.keys().collect(), &database);
+        section("secrets", file.secrets.keys().collect(), &["", ".arn", ".name"]);
+        section("existing", file.existing.keys().collect(), &[".id", ".arn"]);
+        for (name, secret) in &file.secrets {
+            let keys = secret.json.iter().flatten().map(|(key, _): (&String, &SecretPart)| key);
+            known.extend(keys.map(|key| format!("secrets.{name}.{key}")));
+        }
+        known
+    }
+}
+
+/// One key of a JSON secret, as ECS takes it.
+fn secret_key(of: &Address, output: &str, key: &str) -> Arg<String> {
+    let arn = Part::Output(Output { of: of.clone(), name: output.to_owned() });
+    Arg::Reference(Template(vec![arn, Part::Text(format!(":{key}::"))]))
+}
+
+/// Parts as one text, or as a template where some are not known.
+pub(super) fn joined(parts: Vec<Part>) -> Arg<String> {
+    let mut merged: Vec<Part> = Vec::new();
+    for part in parts {
+        match (merged.last_mut(), part) {
+            (Some(Part::Text(before)), Part::Text(text)) => before.push_str(&text),
+            (_, part) => merged.push(part),
+        }
+    }
+    match merged.pop() {
+        None => Arg::Known(String::new()),
+        Some(Part::Text(text)) if merged.is_empty() => Arg::Known(text),
+        Some(last) => {
+            merged.push(last);
+            Arg::Reference(Template(merged))
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The two roles of a service: one for ECS, which starts it, and one for the containers themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::address::Address;
+use crate::environment::expand::Expansion;
+use crate::environment::services::{Effect, Service};
+use crate::kinds::iam_role::IamRole;
+use crate::policy::{self, Policy, Statement};
+use crate::tags::Tags;
+use crate::value::{Arg, Part, Template};
+
+/// The role for ECS and the role of the containers.
+pub(super) fn expand(
+    to: &mut Expansion,
+    name: &str,
+    service: &Service,
+    secrets: &BTreeMap<String, Arg<String>>,
+    image: &Arg<String>,
+    logs: &Address,
+) -> (Address, Address) {
+    let role = |policies: BTreeMap<String, Policy>| IamRole {
+        name: None,
+        trust: policy::trust("ecs-tasks.amazonaws.com"),
+        policies,
+        attached: Vec::new(),
+        max_session_seconds: 3600,
+        permissions_boundary: None,
+        tags: Tags::new(),
+    };
+    let start = policy::document(starting(to, service, secrets, image, logs));
+    let origin = ["services", name];
+    let execution = role(BTreeMap::from([("start".to_owned(), start)]));
+    let execution = to.add(format!("{name}-execution"), &origin, &execution);
+    let own = own(to, name, service);
+    let policies = if own.is_empty() { BTreeMap::new() } else { BTreeMap::from([("own".to_owned(), policy::document(own))]) };
+    let task = to.add(format!("{name}-task"), &origin, &role(policies));
+    (execution, task)
+}
+
+/// What ECS needs to start a task: its image, its log group, and the secrets that the service names.
+fn starting(
+    to: &Expansion,
+    service: &Service,
+    secrets: &BTreeMap<String, Arg<String>>,
+    image: &Arg<String>,
+    logs: &Address,
+) -> Vec<Statement> {
+    let streams = Template(vec![
+        Part::Output(crate::value::Output { of: logs.clone(), name: "arn".to_owned() }),
+        Part::Text(":*".to_owned()),
+    ]);
+    let write = ["logs:CreateLogStream", "logs:PutLogEvents"];
+    let mut statements = vec![policy::allow(&write, [Arg::Reference(streams)]).sid("Logs")];
+    if let Some(repository) = repository(image, to.partition()) {
+        let pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+        let everything: [Arg<String>; 1] = ["*".into()];
+        statements.push(policy::allow(&["ecr:GetAuthorizationToken"], everything).sid("Registry"));
+        statements.push(policy::allow(&pull, [repository]).sid("Image"));
+    }
+    let read: BTreeSet<Arg<String>> = secrets.values().map(whole_secret).collect();
+    if !read.is_empty() {
+        statements.push(policy::allow(&["secretsmanager:GetSecretValue"], read).sid("Secrets"));
+        let mut keys: BTreeSet<Arg<String>> = to.main_key().into_iter().collect();
+        keys.extend(keys_of(to, service));
+        if !keys.is_empty() {
+            statements.push(policy::allow(&["kms:Decrypt"], keys).sid("Keys"));
+        }
+    }
+    statements
+}
+
+/// The keys, other than the main one, of the secrets that a service names.
+fn keys_of(to: &Expansion, service: &Service) -> Vec<Arg<String>> {
+    let named = |secret: &&String| {
+        service.secrets.values().any(|text| {
+            text.as_str().contains(&format!("${{secrets.{secret}}}")) || text.as_str().contains(&format!("${{secrets.{secret}."))
+        })
+    };
+    let own = to.file.secrets.keys().filter(named).filter_map(|name| to.file.secrets[name].key.as_ref());
+    let key = |text: &str| text.strip_prefix("${keys.")?.strip_suffix(".arn}").map(str::to_owned);
+    own.filter_map(|text| match key(text.as_str()) {
+        Some(name) => Some(Arg::output(&Address::new("kms_key", name), "arn")),
+        None if text.as_str().starts_with("arn:") => Some(Arg::Known(text.as_str().to_owned())),
+        None => None,
+    })
+    .collect()
+}
+
+/// The ARN of a secret, without the key that ECS takes out of it.
+fn whole_secret(value: &Arg<String>) -> Arg<String> {
+    match value {
+        Arg::Reference(template) => match template.0.first() {
+            Some(output @ Part::Output(_)) => Arg::Reference(Template(vec![output.clone()])),
+            _ => value.clone(),
+        },
+        // arn:aws:secretsmanager:region:account:secret:name, and then key, stage and version.
+        Arg::Known(arn) => Arg::Known(arn.splitn(8, ':').take(7).collect::<Vec<_>>().join(":")),
+    }
+}
+
+/// The ARN of the repository of an image in ECR.
+fn repository(image: &Arg<String>, partition: &str) -> Option<Arg<String>> {
+    let Arg::Known(image) = image else { return None };
+    let (registry, path) = image.split_once('/')?;
+    let [account, "dkr", "ecr", region, ..] = registry.split('.').collect::<Vec<_>>()[..] else { return None };
+    let name = path.split(['@', ':']).next()?;
+    Some(format!("arn:{partition}:ecr:{region}:{account}:repository/{name}").into())
+}
+
+/// What the file lets the containers do.
+fn own(to: &mut Expansion, name: &str, service: &Service) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    for (at, given) in service.policies.iter().enumerate() {
+        let at = at.to_string();
+        let path = ["services", name, "policies", at.as_str(), "resources"];
+        let resources: Vec<Arg<String>> = given.resources.iter().map(|text| to.text(text.as_str(), &path)).collect();
+        let actions: Vec<&str> = given.actions.iter().map(String::as_str).collect();
+        let mut statement = match given.effect {
+            Effect::Allow => policy::allow(&actions, resources),
+            Effect::Deny => policy::deny(&actions, resources),
+        };
+        for (operator, keys) in &given.conditions {
+            for (key, values) in keys {
+                let path = ["services", name, "policies", at.as_str(), "conditions"];
+                let values: Vec<Arg<String>> = values.iter().map(|text| to.text(text.as_str(), &path)).collect();
+                statement = statement.when(operator, key, values);
+            }
+        }
+        statements.push(statement);
+    }
+    statements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_in_ecr_leads_to_its_repository() {
+        for (image, expected) in [
+            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/api:1.2", Some("arn:aws:ecr:eu-west-1:123456789012:repository/team/api")),
+            ("nginx:1.27", None),
+            ("ghcr.io/acme/api", None),
+        ] {
+            let expected = expected.map(Arg::from);
+            assert_eq!(repository(&image.into(), "aws"), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn a_role_reads_the_whole_secret_of_which_a_task_takes_a_key() {
+        let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf";
+        assert_eq!(whole_secret(&format!("{arn}:key::").into()), arn.into());
+    }
+}

@@ -1,0 +1,252 @@
+//! What a schema cannot say about services: Fargate's sizes, health checks, scaling, and routes that meet each other.
+
+use std::collections::BTreeMap;
+
+use super::releases::Strategy;
+use super::rules::Rules;
+use super::services::Service;
+use crate::diagnostic::Diagnostic;
+
+/// Fargate's sizes: CPU units, then the least, the most and the step of memory in MB.
+const SIZES: [(u32, u32, u32, u32); 7] = [
+    (256, 512, 2048, 512),
+    (512, 1024, 4096, 1024),
+    (1024, 2048, 8192, 1024),
+    (2048, 4096, 16_384, 1024),
+    (4096, 8192, 30_720, 1024),
+    (8192, 16_384, 61_440, 4096),
+    (16_384, 32_768, 122_880, 8192),
+];
+
+/// A rule of a load balancer takes this many hosts and paths together.
+const MAX_CONDITIONS: usize = 5;
+
+/// The memory that Fargate offers with so many CPU units, in MB, ascending; nothing if it does not offer the CPU.
+#[must_use]
+pub fn memory_sizes(cpu: u32) -> Vec<u32> {
+    let Some((_, least, most, step)) = SIZES.iter().copied().find(|(units, ..)| *units == cpu) else { return Vec::new() };
+    (least..=most)
+        .step_by(step as usize)
+        // The smallest tasks come with 512, 1024 and 2048 MB, but not with 1536.
+        .filter(|memory| cpu != 256 || memory.is_power_of_two())
+        .collect()
+}
+
+impl Service {
+    /// The strategy, where the file leaves it out.
+    #[must_use]
+    pub fn strategy(&self) -> Strategy {
+        let usual = if self.route.is_some() { Strategy::BlueGreen } else { Strategy::Rolling };
+        self.release.strategy.unwrap_or(usual)
+    }
+
+    pub(super) fn check(&self, name: &str, rules: &mut Rules<'_>) {
+        self.check_size(name, rules);
+        self.check_count(name, rules);
+        self.check_health(name, rules);
+        self.check_route(name, rules);
+        self.check_release(name, rules);
+        for (at, database) in self.egress.iter().enumerate() {
+            rules.known("databases", database, &["services", name, "egress", &at.to_string()]);
+        }
+        for key in self.environment.keys().filter(|key| self.secrets.contains_key(*key)) {
+            let message = format!("the variable `{key}` stands in both `environment` and `secrets`");
+            let place = |section| rules.tree.key_place_of(&["services", name, section, key]);
+            let error = Diagnostic::error("variable_twice", message).at(place("secrets"), "").related(place("environment"), "");
+            rules.report(error.help("remove one of the two"));
+        }
+    }
+
+    fn check_size(&self, name: &str, rules: &mut Rules<'_>) {
+        let offered = memory_sizes(self.cpu);
+        if offered.contains(&self.memory) {
+            return;
+        }
+        let (cpu, memory) = (rules.tree.place_of(&["services", name, "cpu"]), rules.tree.place_of(&["services", name, "memory"]));
+        let error = if offered.is_empty() {
+            let error = Diagnostic::error("fargate_size", format!("Fargate does not offer {} CPU units", self.cpu));
+            error.at(cpu, "256, 512, 1024, 2048, 4096, 8192 or 16384")
+        } else {
+            let message = format!("Fargate does not offer {} MB of memory with {} CPU units", self.memory, self.cpu);
+            let error = Diagnostic::error("fargate_size", message);
+            let (least, most) = (offered.first().copied().unwrap_or_default(), offered.last().copied().unwrap_or_default());
+            let error = error.at(memory, format!("with `cpu: {}` there are {least} to {most}", self.cpu));
+            if cpu == memory { error } else { error.related(cpu, "") }
+        };
+        let pairs: Vec<String> =
+            nearest_sizes(self.cpu, self.memory).iter().map(|(cpu, memory)| format!("`cpu: {cpu}` with `memory: {memory}`")).collect();
+        rules.report(error.help(format!("the nearest sizes are {}", pairs.join(", "))));
+    }
+
+    fn check_count(&self, name: &str, rules: &mut Rules<'_>) {
+        let Some(scale) = &self.scale else { return };
+        let place = |path: &[&str]| rules.tree.place_of(path);
+        let mut errors = Vec::new();
+        if self.count.is_some() {
+            let error = Diagnostic::error("scale", format!("`services.{name}` has both `count` and `scale`"));
+            let error = error.at(rules.tree.key_place_of(&["services", name, "count"]), "");
+            let error = error.related(place(&["services", name, "scale"]), "");
+            errors.push(error.help("remove `count`: the scaler decides between `min` and `max`"));
+        }
+        if scale.min > scale.max {
+            let message = format!("`min` is {} and `max` is {}", scale.min, scale.max);
+            let error = Diagnostic::error("scale", message).at(place(&["services", name, "scale", "min"]), "more than `max`");
+            errors.push(error.related(place(&["services", name, "scale", "max"]), ""));
+        }
+        if scale.cpu.is_none() && scale.memory.is_none() && scale.requests.is_none() && scale.min != scale.max {
+            let message = format!("`services.{name}.scale` does not say what to scale by");
+            let error = Diagnostic::error("scale", message).at(place(&["services", name, "scale"]), "");
+            errors.push(error.help("add `cpu: 60`, `memory: 70` or `requests: 1000`"));
+        }
+        if scale.requests.is_some() && self.route.is_none() {
+            let message = "`requests` counts those of a load balancer, and this service has no `route`";
+            errors.push(Diagnostic::error("scale", message).at(place(&["services", name, "scale", "requests"]), ""));
+        }
+        for error in errors {
+            rules.report(error);
+        }
+    }
+
+    fn check_health(&self, name: &str, rules: &mut Rules<'_>) {
+        if self.health.timeout < self.health.interval {
+            return;
+        }
+        let place = |field| rules.tree.place_of(&["services", name, "health", field]);
+        let (timeout, interval) = (place("timeout"), place("interval"));
+        let message = format!("a health check may take {}, but the next one begins after {}", self.health.timeout, self.health.interval);
+        let error = Diagnostic::error("health", message).at(timeout, "");
+        let error = if timeout == interval { error } else { error.related(interval, "") };
+        rules.report(error.help("`timeout` must be shorter than `interval` (defaults: 5s and 30s)"));
+    }
+
+    fn check_route(&self, name: &str, rules: &mut Rules<'_>) {
+        let Some(route) = &self.route else { return };
+        let path = ["services", name, "route"];
+        if self.port.is_none() {
+            let error = Diagnostic::error("route", format!("`services.{name}` has a `route` but no `port` to send it to"));
+            rules.report(error.at(rules.tree.key_place_of(&path), "").help("add `port: 3000`"));
+        }
+        if route.hosts.len() + route.paths.len() > MAX_CONDITIONS {
+            let message = format!("a route takes at most {MAX_CONDITIONS} hosts and paths together");
+            let error = Diagnostic::error("route", message);
+            rules.report(error.at(rules.tree.key_place_of(&path), format!("this one has {}", route.hosts.len() + route.paths.len())));
+        }
+        let balancers = rules.names("load_balancers");
+        match (&route.load_balancer, balancers.as_slice()) {
+            (Some(balancer), _) => {
+                rules.known("load_balancers", balancer, &["services", name, "route", "load_balancer"]);
+            }
+            (None, [_]) => {}
+            (None, []) => {
+                let message = format!("`services.{name}` has a `route`, but the file has no load balancer");
+                let error = Diagnostic::error("route", message).at(rules.tree.key_place_of(&path), "");
+                rules.report(error.help("add `load_balancers: { public: {} }`, or remove `route` from a worker"));
+            }
+            (None, several) => {
+                let message = format!("`services.{name}.route` does not say which load balancer it is for");
+                let error = Diagnostic::error("route", message).at(rules.tree.key_place_of(&path), "");
+                rules.report(error.help(format!("add `load_balancer:` with one of {}", super::check::list(several))));
+            }
+        }
+    }
+
+    fn check_release(&self, name: &str, rules: &mut Rules<'_>) {
+        let place = |field| rules.tree.place_of(&["services", name, "release", field]);
+        let mut errors = Vec::new();
+        if self.route.is_none() && matches!(self.release.strategy, Some(Strategy::BlueGreen | Strategy::Native)) {
+            let message = format!("`services.{name}` has no `route`, so there is no traffic to switch");
+            let error = Diagnostic::error("strategy", message).at(place("strategy"), "needs a `route`");
+            errors.push(error.help("write `strategy: rolling` for a worker, or add a `route`"));
+        }
+        if self.release.canary.is_some() && self.release.linear.is_some() {
+            let error = Diagnostic::error("strategy", "`canary` and `linear` are two ways to move the traffic");
+            errors.push(error.at(place("linear"), "").related(place("canary"), "").help("keep one of them"));
+        }
+        for (field, given) in [("canary", self.release.canary), ("linear", self.release.linear)] {
+            if given.is_some() && self.strategy() == Strategy::Rolling {
+                let message = format!("`{field}` moves traffic step by step, which `strategy: rolling` does not");
+                let error = Diagnostic::error("strategy", message).at(place(field), "");
+                let way = if self.route.is_some() { ", or write `strategy: blue_green`" } else { "" };
+                errors.push(error.help(format!("remove `{field}`{way}")));
+            }
+            if given.is_some_and(|share| share.percent.0 == 0 || share.percent.0 == 10_000) {
+                let error = Diagnostic::error("strategy", format!("`{field}` must move a part of the traffic: more than 0%, less than 100%"));
+                errors.push(error.at(place(field), ""));
+            }
+        }
+        for error in errors {
+            rules.report(error);
+        }
+    }
+}
+
+/// The sizes nearest to what was asked for: each of the neighbouring CPU sizes with the memory that is nearest.
+fn nearest_sizes(cpu: u32, memory: u32) -> Vec<(u32, u32)> {
+    let mut sizes: Vec<(u32, u32)> = SIZES
+        .iter()
+        .filter_map(|(units, ..)| {
+            let offered = memory_sizes(*units);
+            // What is at least as much comes before what is nearer: a service that asks for 3 GB needs them.
+            offered.into_iter().min_by_key(|size| (*size < memory, size.abs_diff(memory))).map(|size| (*units, size))
+        })
+        .collect();
+    sizes.sort_by_key(|(units, size)| (units.abs_diff(cpu), size.abs_diff(memory)));
+    sizes.truncate(2);
+    sizes.sort_unstable();
+    sizes
+}
+
+/// What the services' routes say together: equal priorities and equal requests on one load balancer.
+pub(super) fn check_routes(services: &BTreeMap<String, Service>, rules: &mut Rules<'_>) {
+    let balancers = rules.names("load_balancers");
+    let only = balancers.first().copied().unwrap_or_default();
+    let mut priorities: BTreeMap<(&str, u32), &str> = BTreeMap::new();
+    let mut requests: BTreeMap<(&str, String), &str> = BTreeMap::new();
+    for (name, service) in services {
+        let Some(route) = &service.route else { continue };
+        let balancer = route.load_balancer.as_deref().unwrap_or(only);
+        if let Some(priority) = route.priority
+            && let Some(other) = priorities.insert((balancer, priority), name)
+        {
+            let place = |service: &str| rules.tree.place_of(&["services", service, "route", "priority"]);
+            let error = Diagnostic::error("route", format!("the routes of `{other}` and `{name}` have the same priority {priority}"));
+            let error = error.at(place(name), "").related(place(other), "first used here");
+            rules.report(error.help("give each route of a load balancer its own number, or leave them out"));
+        }
+        let any = |list: &[String], all: &str| if list.is_empty() { vec![all.to_owned()] } else { list.to_vec() };
+        for host in any(&route.hosts, "*") {
+            for path in any(&route.paths, "/*") {
+                let Some(other) = requests.insert((balancer, format!("{}{path}", host.to_lowercase())), name) else { continue };
+                let place = |service: &str| rules.tree.place_of(&["services", service, "route"]);
+                let what = if other == name { "lists the same requests twice".to_owned() } else { format!("takes the same requests as `{other}`") };
+                let error = Diagnostic::error("route", format!("the route of `{name}` {what}: `{host}{path}`"));
+                let error = error.at(place(name), "");
+                let error = if other == name { error } else { error.related(place(other), "the other one") };
+                rules.report(error.help("a request goes to the first rule that it fits; give each route hosts or paths of its own"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fargate_offers_what_aws_documents() {
+        assert_eq!(memory_sizes(256), [512, 1024, 2048]);
+        assert_eq!(memory_sizes(512), [1024, 2048, 3072, 4096]);
+        assert_eq!(memory_sizes(1024).len(), 7);
+        assert_eq!(memory_sizes(4096).last(), Some(&30_720));
+        assert_eq!(memory_sizes(8192), [16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60].map(|gigabytes| gigabytes * 1024));
+        assert_eq!(memory_sizes(16_384).len(), 12);
+        assert!(memory_sizes(300).is_empty());
+    }
+
+    #[test]
+    fn the_nearest_sizes_have_the_memory() {
+        assert_eq!(nearest_sizes(256, 3072), [(256, 2048), (512, 3072)]);
+        assert_eq!(nearest_sizes(512, 512), [(256, 512), (512, 1024)]);
+        assert_eq!(nearest_sizes(300, 1024), [(256, 1024), (512, 1024)]);
+    }
+}

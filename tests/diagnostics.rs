@@ -1,0 +1,44 @@
+//! Each file in `diagnostics/` is one way to get an environment file wrong; the snapshot beside it is what the user reads.
+//!
+//! A first line such as `# --var NAME=VALUE` gives variables. After a wanted change of wording: `cargo insta review`.
+
+use std::path::Path;
+
+use infra::diagnostic::render;
+use infra::environment::load;
+
+fn message(folder: &Path, file: &str) -> String {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name));
+    let text = read(file).unwrap();
+    let given = text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default();
+    let vars: Vec<(String, String)> = given
+        .split("--var ")
+        .filter_map(|one| one.trim().split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    match load(file, &vars, &read) {
+        Ok(loaded) => render(&loaded.warnings, &loaded.sources, false),
+        Err(failed) => render(&failed.diagnostics, &failed.sources, false),
+    }
+}
+
+#[test]
+fn each_mistake_has_its_message() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/diagnostics");
+    let mut files: Vec<String> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(&folder);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for file in files {
+            insta::assert_snapshot!(file.trim_end_matches(".yaml"), message(&folder, &file));
+        }
+    });
+}
