@@ -2,7 +2,7 @@
 //!
 //! Hard edges are what AWS enforces: a thing is made after what it is made from, and deleted before it. Soft edges are
 //! what is better (an update of what one refers to, the order of kinds that no field shows); one that would close a
-//! circle is left out.
+//! circle is left out. So that the more important ones win, those that free something come first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,16 @@ use super::{Action, Deadlock, Outcome, Step, Verb};
 use crate::address::Address;
 use crate::kind::{Health, Info, Live};
 use crate::kinds;
-use crate::value::Fields;
+use crate::value::{Fields, Value};
 
 type Graph = StableDiGraph<Step, ()>;
+
+/// One live resource names another, which is deleted, in a field set at creation or in a late one.
+struct Use {
+    user: usize,
+    target: usize,
+    late: bool,
+}
 
 /// The nodes of one live or desired resource.
 #[derive(Clone, Copy, Default)]
@@ -37,6 +44,7 @@ impl Nodes {
 
 struct Builder<'a> {
     graph: Graph,
+    /// Edges that give way where they would close a circle, the last ones first.
     soft: Vec<(NodeIndex, NodeIndex)>,
     desired: BTreeMap<&'a Address, Nodes>,
     /// Everything live, with its nodes. What is desired shares the nodes with `desired`.
@@ -59,12 +67,16 @@ pub(super) fn build<'a>(
         let delete = Some(builder.step(&live.identity.address, Verb::Delete((*live).clone())));
         builder.live.push((live, Nodes { delete, ..Nodes::default() }));
     }
+    let uses = builder.uses();
+    builder.order_deletes(&uses, outcomes);
+    for outcome in outcomes.values() {
+        builder.order_unique(outcome, outcomes);
+    }
     for outcome in outcomes.values() {
         builder.order_making(outcome);
         builder.order_kinds(outcome);
-        builder.order_unique(outcome);
     }
-    builder.order_deleting(outcomes);
+    builder.empty_circles(&uses);
     builder.finish()
 }
 
@@ -102,7 +114,7 @@ impl<'a> Builder<'a> {
             (Some(Action::Replace), Some(live)) => {
                 (nodes.create, nodes.fill) = self.creation(outcome);
                 nodes.delete = Some(self.step(address, Verb::Delete(live.clone())));
-                if outcome.create_first() {
+                if outcome.create_first {
                     nodes.depose = Some(self.step(address, Verb::Depose(live.clone())));
                     self.hard(nodes.depose, nodes.create);
                     self.hard(nodes.create, nodes.delete);
@@ -133,23 +145,20 @@ impl<'a> Builder<'a> {
     /// A thing is made after what it refers to, and filled after what its late fields refer to.
     fn order_making(&mut self, outcome: &Outcome<'a>) {
         let nodes = self.desired[&outcome.resource.address];
+        let unknown = outcome.unknown();
         let filled = nodes.fill.or(nodes.update);
-        for output in outcome.resource.needs() {
+        let early = outcome.resource.needs().into_iter().map(|output| (output, nodes.make()));
+        let late = outcome.resource.needs_late().into_iter().map(|output| (output, filled));
+        for (output, user) in early.chain(late) {
             let needed = self.desired.get(&output.of).copied().unwrap_or_default();
-            self.hard(needed.create, nodes.make());
-            let moving = kinds::find(&output.of.kind).is_some_and(|info| info.moving.contains(&output.name.as_str()));
-            if moving { self.hard(needed.update, nodes.make()) } else { self.soft(needed.update, nodes.make()) }
-            self.soft(needed.fill, nodes.make());
+            self.hard(needed.create, user);
+            if unknown.contains(output) { self.hard(needed.update, user) } else { self.soft(needed.update, user) }
+            self.soft(needed.fill, user.filter(|user| Some(*user) == nodes.make()));
         }
         for address in &outcome.resource.after {
             let needed = self.desired.get(address).copied().unwrap_or_default();
             self.hard(needed.make(), nodes.make());
             self.soft(needed.fill, nodes.make());
-        }
-        for output in outcome.resource.needs_late() {
-            let needed = self.desired.get(&output.of).copied().unwrap_or_default();
-            self.hard(needed.create, filled);
-            self.soft(needed.update, filled);
         }
     }
 
@@ -165,44 +174,103 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What holds a port, a priority or a range goes before what takes it.
-    fn order_unique(&mut self, outcome: &Outcome<'a>) {
-        let Some(create) = self.desired[&outcome.resource.address].create else { return };
-        let unique = outcome.info.unique;
-        let same = |live: &Live<Fields>| {
-            live.identity.address.kind == outcome.info.name
-                && unique.iter().all(|name| live.spec.get(*name) == outcome.fields.get(*name))
-        };
-        let holders = self.live.iter().filter(|(live, _)| !unique.is_empty() && same(live));
-        let holders: Vec<_> = holders.filter_map(|(_, nodes)| nodes.delete).collect();
-        for delete in holders {
-            self.soft(Some(delete), Some(create));
+    /// What holds a name, a port or a range goes or changes before what takes it.
+    fn order_unique(&mut self, outcome: &Outcome<'a>, outcomes: &BTreeMap<&'a Address, Outcome<'a>>) {
+        let nodes = self.desired[&outcome.resource.address];
+        let (info, takes) = (outcome.info, &outcome.fields);
+        if outcome.live.is_some_and(|live| nodes.update.is_some() && info.clash(takes, &live.spec)) {
+            return;
+        }
+        let late = info.unique.iter().any(|name| info.late.contains(name));
+        let taking = nodes.fill.filter(|_| late).or(nodes.make());
+        let same_kind = self.live.iter().filter(|(live, _)| live.identity.address.kind == info.name);
+        let holders = same_kind.filter(|(live, _)| info.clash(takes, &live.spec)).filter_map(|(live, holder)| {
+            let lets_go = outcomes.get(&live.identity.address).is_some_and(|holder| !info.clash(takes, &holder.fields));
+            holder.delete.or(holder.update.filter(|_| lets_go))
+        });
+        for freed in holders.collect::<Vec<_>>() {
+            self.soft(Some(freed), taking);
         }
     }
 
-    /// What refers to a thing goes or changes before that thing is deleted.
-    fn order_deleting(&mut self, outcomes: &BTreeMap<&'a Address, Outcome<'a>>) {
+    /// Who of the live resources names whom, by their numbers.
+    fn uses(&self) -> Vec<Use> {
         let index = index(&self.live);
-        for user in 0..self.live.len() {
-            let (live, nodes) = self.live[user];
+        let mut uses = Vec::new();
+        for (user, (live, _)) in self.live.iter().enumerate() {
             let Some(info) = kinds::find(&live.identity.address.kind) else { continue };
             let (early, late) = referred(info, live, &index);
-            for target in early.union(&late).filter(|target| **target != user) {
-                let (used, used_nodes) = self.live[*target];
-                let Some(delete) = used_nodes.delete else { continue };
-                if nodes.delete.is_some() && early.contains(target) {
-                    self.hard(nodes.delete, Some(delete));
-                } else if nodes.delete.is_some() {
-                    let empty = self.empty(user, info);
-                    self.hard(Some(empty), Some(delete));
-                } else if outcomes.get(&used.identity.address).is_none_or(Outcome::create_first) {
-                    self.soft(nodes.update.or(nodes.create), Some(delete));
-                }
+            uses.extend(early.iter().map(|target| Use { user, target: *target, late: false }));
+            uses.extend(late.difference(&early).map(|target| Use { user, target: *target, late: true }));
+        }
+        uses.retain(|one| one.user != one.target && self.live[one.target].1.delete.is_some());
+        uses
+    }
+
+    /// What refers to a thing goes or changes before that thing is deleted.
+    fn order_deletes(&mut self, uses: &[Use], outcomes: &BTreeMap<&'a Address, Outcome<'a>>) {
+        let mut held: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for Use { user, target, late } in uses {
+            let ((used, used_nodes), (_, nodes)) = (self.live[*target], self.live[*user]);
+            let outcome = outcomes.get(&used.identity.address).filter(|_| !used.deposed);
+            let goes_first = outcome.is_some_and(Outcome::goes_first);
+            match (nodes.delete, late) {
+                (Some(delete), false) => self.hard(Some(delete), used_nodes.delete),
+                (Some(_), true) => {}
+                (None, true) if goes_first => held.entry(*user).or_default().push(*target),
+                (None, _) if goes_first => {}
+                (None, _) => self.soft(nodes.update, used_nodes.delete),
             }
+        }
+        for (user, targets) in held {
+            self.let_go(user, &targets);
+        }
+        for (live, nodes) in self.live.clone() {
+            let Some(info) = kinds::find(&live.identity.address.kind) else { continue };
             for (other, other_nodes) in self.live.clone() {
                 if info.after.contains(&other.identity.address.kind.as_str()) {
                     self.soft(nodes.delete, other_nodes.delete);
                 }
+            }
+        }
+    }
+
+    /// What stays takes out of its late fields what goes before its replacement is there.
+    fn let_go(&mut self, user: usize, targets: &[usize]) {
+        let (live, nodes) = self.live[user];
+        let Some(info) = kinds::find(&live.identity.address.kind) else { return };
+        let gone: Vec<&Live<Fields>> = targets.iter().map(|target| self.live[*target].0).collect();
+        let late = |name: &String| info.late.contains(&name.as_str());
+        let kept = live.spec.iter().filter_map(|(name, value)| {
+            let value = if late(name) { without(value, &gone)? } else { value.clone() };
+            Some((name.clone(), value))
+        });
+        let fields: Fields = kept.collect();
+        let empty = self.step(&live.identity.address, Verb::Empty { live: live.clone(), fields: fields.clone() });
+        self.live[user].1.empty = Some(empty);
+        self.hard(Some(empty), nodes.update);
+        for target in targets {
+            self.hard(Some(empty), self.live[*target].1.delete);
+        }
+        if let Some(Verb::Update { live, .. }) = nodes.update.map(|update| &mut self.graph[update].verb) {
+            live.spec = fields;
+        }
+    }
+
+    /// What names in a late field what is deleted too is deleted before, or emptied where each waits for the other.
+    fn empty_circles(&mut self, uses: &[Use]) {
+        for Use { user, target, .. } in uses.iter().filter(|one| one.late) {
+            let ((live, nodes), used) = (self.live[*user], self.live[*target].1);
+            let (Some(info), Some(first), Some(then)) =
+                (kinds::find(&live.identity.address.kind), nodes.delete, used.delete)
+            else {
+                continue;
+            };
+            if has_path_connecting(&self.graph, then, first, None) {
+                let empty = self.empty(*user, info);
+                self.hard(Some(empty), Some(then));
+            } else {
+                self.hard(Some(first), Some(then));
             }
         }
     }
@@ -218,6 +286,10 @@ impl<'a> Builder<'a> {
         self.hard(Some(empty), nodes.delete);
         // A create-first replacement keeps serving until its users have moved; only then is it emptied.
         self.hard(nodes.create.filter(|_| nodes.depose.is_some()), Some(empty));
+        let moving = self.soft.iter().filter(|(_, to)| Some(*to) == nodes.delete).map(|(from, _)| *from);
+        for from in moving.collect::<Vec<_>>() {
+            self.soft(Some(from), Some(empty));
+        }
         empty
     }
 
@@ -240,6 +312,25 @@ impl<'a> Builder<'a> {
 fn without_late(info: &Info, fields: &Fields) -> Fields {
     let early = fields.iter().filter(|(name, _)| !info.late.contains(&name.as_str()));
     early.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The value without the texts, and the entries of lists, that name one of `gone`.
+fn without(value: &Value, gone: &[&Live<Fields>]) -> Option<Value> {
+    match value {
+        Value::Text(text) => {
+            let named = gone.iter().any(|live| live.outputs.values().any(|output| output == text));
+            (!named).then(|| value.clone())
+        }
+        Value::List(items) => {
+            let whole = |item: &&Value| without(item, gone).as_ref() == Some(*item);
+            Some(Value::List(items.iter().filter(whole).cloned().collect()))
+        }
+        Value::Map(fields) => {
+            let kept = fields.iter().filter_map(|(name, value)| Some((name.clone(), without(value, gone)?)));
+            Some(Value::Map(kept.collect()))
+        }
+        other => Some(other.clone()),
+    }
 }
 
 /// Which live resources the texts of others may name: by id, ARN or name.

@@ -107,8 +107,7 @@ impl World {
             live.id != but
                 && live.identity.address.kind == info.name
                 && live.health != Health::Tombstone
-                && !info.unique.is_empty()
-                && info.unique.iter().all(|name| fields.contains_key(*name) && live.spec.get(*name) == fields.get(*name))
+                && info.clash(fields, &live.spec)
         };
         match self.live.values().find(clash) {
             Some(live) => Err(Failure::new("memory", "AlreadyExists", format!("{} has these values", live.identity.address))),

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use infra::kind::Live;
-use infra::kinds;
 use infra::plan::{Plan, Snapshot, Step, Verb};
 use infra::value::{Fields, Value};
 use petgraph::algo::has_path_connecting;
@@ -83,10 +82,4 @@ fn users<'a>(
         };
         steps.min_by_key(rank).ok_or(user)
     })
-}
-
-/// What of `fields` is set when the resource is created.
-pub fn early(kind: &str, fields: &Fields) -> Fields {
-    let late = kinds::find(kind).map_or(&[][..], |info| info.late);
-    fields.iter().filter(|(name, _)| !late.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect()
 }

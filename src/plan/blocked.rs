@@ -1,0 +1,68 @@
+//! What cannot be planned, and all that waits for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Blocked;
+use super::outcome::{Outcome, uses};
+use crate::address::Address;
+use crate::kind::Live;
+use crate::value::{Fields, Value};
+
+/// What is blocked, and the addresses that the plan leaves out because of it.
+pub(super) fn find(
+    live: &BTreeMap<&Address, Vec<&Live<Fields>>>,
+    outcomes: &BTreeMap<&Address, Outcome>,
+) -> (Vec<Blocked>, BTreeSet<Address>) {
+    let mut blocked: Vec<Blocked> = live.iter().filter_map(|(address, all)| duplicate(address, all)).collect();
+    blocked.extend(outcomes.values().filter_map(|outcome| held(outcome, outcomes)));
+    blocked.sort_by(|a, b| a.address.cmp(&b.address));
+    let out = with_dependents(blocked.iter().map(|blocked| blocked.address.clone()).collect(), outcomes);
+    (blocked, out)
+}
+
+fn duplicate(address: &Address, all: &[&Live<Fields>]) -> Option<Blocked> {
+    let ids = all.iter().map(|live| live.id.as_str()).collect::<Vec<_>>().join(", ");
+    (all.len() > 1).then(|| Blocked {
+        address: address.clone(),
+        why: format!("{} live resources carry this address: {ids}", all.len()),
+        help: "delete the one that nothing uses, or remove its infra: tags".to_owned(),
+    })
+}
+
+/// A replacement that has to go first, while what uses it stays and could only move over to the new one.
+fn held(outcome: &Outcome, outcomes: &BTreeMap<&Address, Outcome>) -> Option<Blocked> {
+    let live = outcome.live.filter(|_| outcome.goes_first())?;
+    let held_by = outcome.info.held_by;
+    let holds = |user: &&Outcome| {
+        held_by.contains(&user.info.name) && user.stays() && user.live.is_some_and(|user| uses(user, live))
+    };
+    let users: Vec<_> = outcomes.values().filter(holds).map(|user| user.resource.address.to_string()).collect();
+    let address = &outcome.resource.address;
+    (!users.is_empty()).then(|| Blocked {
+        address: address.clone(),
+        why: format!(
+            "AWS does not delete it while it is used by {}, and its replacement cannot be made beside it",
+            users.join(", ")
+        ),
+        help: "give the new one a name and a range that nothing has, or make it under another address and move its \
+               users there first"
+            .to_owned(),
+    })
+}
+
+/// `out` and all that refers to it, over as many steps as there are.
+fn with_dependents(mut out: BTreeSet<Address>, outcomes: &BTreeMap<&Address, Outcome>) -> BTreeSet<Address> {
+    loop {
+        let waits = |outcome: &&Outcome| {
+            let resource = outcome.resource;
+            let mut needed = resource.fields.values().flat_map(Value::references).map(|output| &output.of);
+            !out.contains(&resource.address)
+                && (needed.any(|address| out.contains(address)) || !resource.after.is_disjoint(&out))
+        };
+        let more: Vec<Address> = outcomes.values().filter(waits).map(|outcome| outcome.resource.address.clone()).collect();
+        if more.is_empty() {
+            return out;
+        }
+        out.extend(more);
+    }
+}
