@@ -130,11 +130,13 @@ fn decide(live: Option<&Live<Fields>>, changes: &[Change], create_first: bool) -
         Some(Health::Restorable) => (Some(Action::Create), "restored: it was scheduled for deletion".to_owned()),
         Some(Health::Failed(why)) => (Some(Action::Replace), format!("it has failed: {why}")),
         Some(_) if !replacing.is_empty() => {
-            let them = if create_first { "in place" } else { "in place, nor make the new one first" };
-            (Some(Action::Replace), format!("AWS cannot change {} {them}", list(replacing)))
+            let first = if create_first { "the new one is made first" } else { "the old one goes first" };
+            (Some(Action::Replace), format!("AWS cannot change {} in place; {first}", list(replacing)))
         }
         Some(_) if !changes.is_empty() => {
-            (Some(Action::Update), format!("{} differs", list(changes.iter().map(Change::field).collect())))
+            let fields: BTreeSet<&str> = changes.iter().map(Change::field).collect();
+            let differ = if fields.len() > 1 { "differ" } else { "differs" };
+            (Some(Action::Update), format!("{} {differ}", list(fields)))
         }
         Some(Health::Pending) => (Some(Action::Update), "not ready yet: waits for it".to_owned()),
         Some(_) => (None, String::new()),

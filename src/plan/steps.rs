@@ -229,6 +229,7 @@ impl<'a> Builder<'a> {
             let Some(info) = kinds::find(&live.identity.address.kind) else { continue };
             for (other, other_nodes) in self.live.clone() {
                 if info.after.contains(&other.identity.address.kind.as_str()) {
+                    self.soft(nodes.delete, other_nodes.empty);
                     self.soft(nodes.delete, other_nodes.delete);
                 }
             }
@@ -269,6 +270,7 @@ impl<'a> Builder<'a> {
             if has_path_connecting(&self.graph, then, first, None) {
                 let empty = self.empty(*user, info);
                 self.hard(Some(empty), Some(then));
+                self.soft_after_moves(then, empty);
             } else {
                 self.hard(Some(first), Some(then));
             }
@@ -285,12 +287,19 @@ impl<'a> Builder<'a> {
         self.live[user].1.empty = Some(empty);
         self.hard(Some(empty), nodes.delete);
         // A create-first replacement keeps serving until its users have moved; only then is it emptied.
-        self.hard(nodes.create.filter(|_| nodes.depose.is_some()), Some(empty));
-        let moving = self.soft.iter().filter(|(_, to)| Some(*to) == nodes.delete).map(|(from, _)| *from);
-        for from in moving.collect::<Vec<_>>() {
-            self.soft(Some(from), Some(empty));
+        self.hard(nodes.fill.or(nodes.create).filter(|_| nodes.depose.is_some()), Some(empty));
+        if let Some(delete) = nodes.delete {
+            self.soft_after_moves(delete, empty);
         }
         empty
+    }
+
+    /// What lets go before `delete` also does so before `empty`.
+    fn soft_after_moves(&mut self, delete: NodeIndex, empty: NodeIndex) {
+        let moves = self.soft.iter().filter(|(_, to)| *to == delete).map(|(from, _)| *from);
+        for from in moves.collect::<Vec<_>>() {
+            self.soft(Some(from), Some(empty));
+        }
     }
 
     fn finish(mut self) -> Result<Graph, Deadlock> {

@@ -47,6 +47,8 @@ pub struct World {
     /// How many polls say that a new resource is not ready.
     pub slowness: u32,
     pub waits: BTreeMap<Id, u32>,
+    /// Outputs that moved on. What they name is still there, such as an earlier revision.
+    pub past: BTreeSet<String>,
     pub made: u32,
 }
 
@@ -91,7 +93,7 @@ impl World {
         let mut dangling = None;
         fields.values().for_each(|value| {
             value.visit_texts(&mut |text| {
-                if text.starts_with("mem/") && !known.iter().any(|name| text.starts_with(name)) {
+                if text.starts_with("mem/") && !self.past.contains(text) && !known.iter().any(|name| text.starts_with(name)) {
                     dangling = Some(text.to_owned());
                 }
             });
@@ -153,11 +155,13 @@ impl Driver for InMemory {
         let moving = self.info.moving;
         world.made += 1;
         let revision = world.made;
+        let world = &mut *world;
         let found = world.live.get_mut(&live.id).ok_or_else(|| missing(&live.id))?;
         found.spec = fields.clone();
         found.health = Health::Ok;
         for name in moving {
-            found.outputs.insert((*name).to_owned(), format!("mem/{}/{revision}/{name}/", self.info.name));
+            let moved = found.outputs.insert((*name).to_owned(), format!("mem/{}/{revision}/{name}/", self.info.name));
+            world.past.extend(moved);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ fn a_line_that_left_the_file_goes_back_to_the_default() {
     assert_snapshot!(check(NETWORK, &live), @r"
     test (acme, account 123456789012, us-east-1)
 
-      ~ update  vpc.main  dns_hostnames, dns_support differs
+      ~ update  vpc.main  dns_hostnames, dns_support differ
           ~ dns_hostnames: true → false
           ~ dns_support: false → true
 

@@ -145,7 +145,7 @@ fn what_is_scheduled_for_deletion_is_restored() {
     assert_snapshot!(check(desired, "secret.key: { is: restorable, description: a key }"), @r"
     test (acme, account 123456789012, us-east-1)
 
-      + create  secret.key  
+      + create  secret.key  restored: it was scheduled for deletion
 
     Plan: 1 to create, 0 unchanged.
     ");
@@ -186,7 +186,7 @@ fn two_with_one_identity_block_it_and_what_depends_on_it() {
     assert_snapshot!(check(&desired, &live), @r"
     test (acme, account 123456789012, us-east-1)
 
-      + create  elastic_ip.a  
+      + create  elastic_ip.a
 
     blocked vpc.main: 2 live resources carry this address: vpc.main, vpc.main@twin
             delete the one that nothing uses, or remove its infra: tags

@@ -233,7 +233,7 @@ fn a_replacement_that_was_interrupted_before_the_new_one_was_made() {
       - delete  security_group.api  left behind by a replacement
       ~ update  ecs_service.api     restarts it: security_groups differs
           - security_groups: "security_group.api@old#id"
-          + security_groups: → id of security_group.api (not known yet)
+          + security_groups: → id of security_group.api (created in this plan)
       + create  security_group.api  description api, vpc_id vpc-1
 
     Plan: 1 to delete, 1 to update, 1 to create, 2 unchanged.

@@ -10,7 +10,7 @@ fn a_subnet() {
     assert_snapshot!(check(&desired, NETWORK), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace subnet.b  replacement: AWS cannot change cidr in place
+      ± replace subnet.b  replacement: AWS cannot change cidr in place; the new one is made first
           ~ cidr: "10.0.16.0/20" → "10.0.32.0/20"  forces replacement
 
     Plan: 1 to replace, 2 unchanged.
@@ -28,13 +28,13 @@ fn a_network_takes_its_subnets_with_it() {
     assert_snapshot!(check(&desired, NETWORK), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace subnet.a  replacement: AWS cannot change cidr, vpc_id in place, nor make the new one first
+      ± replace subnet.a  replacement: AWS cannot change cidr, vpc_id in place; the old one goes first
           ~ cidr: "10.0.0.0/20" → "10.1.0.0/20"  forces replacement
           ~ vpc_id: "vpc.main#id" → id of vpc.main (replaced in this plan)  forces replacement
-      ± replace subnet.b  replacement: AWS cannot change cidr, vpc_id in place, nor make the new one first
+      ± replace subnet.b  replacement: AWS cannot change cidr, vpc_id in place; the old one goes first
           ~ cidr: "10.0.16.0/20" → "10.1.16.0/20"  forces replacement
           ~ vpc_id: "vpc.main#id" → id of vpc.main (replaced in this plan)  forces replacement
-      ± replace vpc.main  replacement: AWS cannot change cidr in place, nor make the new one first
+      ± replace vpc.main  replacement: AWS cannot change cidr in place; the old one goes first
           ~ cidr: "10.0.0.0/16" → "10.1.0.0/16"  forces replacement
 
     Plan: 3 to replace, 0 unchanged.
@@ -56,15 +56,15 @@ fn a_network_takes_its_groups_and_its_gateway_with_it() {
     assert_snapshot!(check(&desired, &live), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace security_group.api     replacement: AWS cannot change vpc_id in place, nor make the new one first
+      ± replace security_group.api     replacement: AWS cannot change vpc_id in place; the old one goes first
           - ingress: {peer: {security_group: "security_group.web#id"}, ports: 3000, protocol: "tcp"}
           + ingress: {peer: {security_group: → id of security_group.web (replaced in this plan)}, ports: 3000, protocol: "tcp"}
           ~ vpc_id: "vpc.main#id" → id of vpc.main (replaced in this plan)  forces replacement
-      ± replace security_group.web     replacement: AWS cannot change vpc_id in place, nor make the new one first
+      ± replace security_group.web     replacement: AWS cannot change vpc_id in place; the old one goes first
           - egress: {peer: {security_group: "security_group.api#id"}, ports: 3000, protocol: "tcp"}
           + egress: {peer: {security_group: → id of security_group.api (replaced in this plan)}, ports: 3000, protocol: "tcp"}
           ~ vpc_id: "vpc.main#id" → id of vpc.main (replaced in this plan)  forces replacement
-      ± replace vpc.main               replacement: AWS cannot change cidr in place, nor make the new one first
+      ± replace vpc.main               replacement: AWS cannot change cidr in place; the old one goes first
           ~ cidr: "10.0.0.0/16" → "10.1.0.0/16"  forces replacement
       ~ update  internet_gateway.main  vpc_id differs
           ~ vpc_id: "vpc.main#id" → id of vpc.main (replaced in this plan)
@@ -92,7 +92,7 @@ fn a_group_that_others_use_is_made_anew_before_it_goes() {
     assert_snapshot!(check(&desired, SERVICE), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace security_group.api  replacement: AWS cannot change description in place
+      ± replace security_group.api  replacement: AWS cannot change description in place; the new one is made first
           ~ description: "api" → "another"  forces replacement
       ~ update  ecs_service.api     restarts it: security_groups differs
           - security_groups: "security_group.api#id"
@@ -114,7 +114,7 @@ fn groups_that_name_each_other() {
     assert_snapshot!(check(&desired, GROUPS), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace security_group.web  replacement: AWS cannot change description in place
+      ± replace security_group.web  replacement: AWS cannot change description in place; the new one is made first
           ~ description: "web" → "world"  forces replacement
       ~ update  security_group.api  ingress differs
           - ingress: {peer: {security_group: "security_group.web#id"}, ports: 3000, protocol: "tcp"}
@@ -135,11 +135,11 @@ fn groups_that_name_each_other() {
     create security_group.api  after set aside security_group.api
     set aside security_group.web
     create security_group.web  after set aside security_group.web
-    empty security_group.web  after create security_group.web
     fill security_group.api  after create security_group.api, create security_group.web
-    delete security_group.api  after empty security_group.web, fill security_group.api
     fill security_group.web  after create security_group.api, create security_group.web
-    delete security_group.web  after delete security_group.api, fill security_group.web
+    empty security_group.web  after fill security_group.web
+    delete security_group.api  after empty security_group.web, fill security_group.api
+    delete security_group.web  after delete security_group.api
     ");
 }
 
@@ -150,7 +150,7 @@ fn a_group_that_keeps_its_name_goes_first() {
     assert_snapshot!(check(&desired, &live), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace security_group.web  replacement: AWS cannot change description in place, nor make the new one first
+      ± replace security_group.web  replacement: AWS cannot change description in place; the old one goes first
           ~ description: "web" → "world"  forces replacement
       ~ update  security_group.api  ingress differs
           - ingress: {peer: {security_group: "security_group.web#id"}, ports: 3000, protocol: "tcp"}
@@ -195,7 +195,7 @@ fn data_is_lost_with_a_database() {
     assert_snapshot!(check(&desired, DATABASE), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace db_instance.main  DATA LOSS: AWS cannot change master_username in place, nor make the new one first
+      ± replace db_instance.main  DATA LOSS: AWS cannot change master_username in place; the old one goes first
           ~ master_username: "root" → "admin"  forces replacement
 
     Plan: 1 to replace, 2 unchanged. About 20 minutes.
@@ -213,9 +213,9 @@ fn a_cascade_reaches_the_database() {
     assert_snapshot!(check(&desired, &live), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace db_instance.main      DATA LOSS: AWS cannot change subnet_group_name in place, nor make the new one first
+      ± replace db_instance.main      DATA LOSS: AWS cannot change subnet_group_name in place; the old one goes first
           ~ subnet_group_name: "db_subnet_group.main#name" → name of db_subnet_group.main (replaced in this plan)  forces replacement
-      ± replace db_subnet_group.main  replacement: AWS cannot change name in place
+      ± replace db_subnet_group.main  replacement: AWS cannot change name in place; the new one is made first
           ~ name: "one" → "two"  forces replacement
 
     Plan: 2 to replace, 1 unchanged. About 20 minutes.
@@ -243,7 +243,7 @@ fn exactly_what_holds_data_is_lost() {
 
       - delete  elastic_ip.old   no longer in the file
       - delete  log_group.old    DATA LOSS: no longer in the file
-      ± replace log_group.other  DATA LOSS: AWS cannot change class in place, nor make the new one first
+      ± replace log_group.other  DATA LOSS: AWS cannot change class in place; the old one goes first
           ~ class: "STANDARD" → "INFREQUENT_ACCESS"  forces replacement
       ~ update  log_group.kept   retention_days differs
           ~ retention_days: 7 → 30
@@ -269,9 +269,9 @@ route_table.b:
     assert_snapshot!(check(&desired, &live), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace nat_gateway.a  replacement: AWS cannot change subnet_id in place, nor make the new one first
+      ± replace nat_gateway.a  replacement: AWS cannot change subnet_id in place; the old one goes first
           ~ subnet_id: "subnet.a#id" → id of subnet.a (replaced in this plan)  forces replacement
-      ± replace subnet.a       replacement: AWS cannot change zone in place, nor make the new one first
+      ± replace subnet.a       replacement: AWS cannot change zone in place; the old one goes first
           ~ zone: "us-east-1a" → "us-east-1c"  forces replacement
       ~ update  route_table.b  routes differs
           - routes: {destination: "0.0.0.0/0", target: {nat_gateway: "nat_gateway.a#id"}}
@@ -295,7 +295,7 @@ fn a_service_moves_to_another_subnet_before_the_old_one_goes() {
     assert_snapshot!(check(&desired, &live), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace subnet.b         replacement: AWS cannot change cidr in place
+      ± replace subnet.b         replacement: AWS cannot change cidr in place; the new one is made first
           ~ cidr: "10.0.16.0/20" → "10.0.32.0/20"  forces replacement
       ~ update  ecs_service.api  restarts it: subnets differs
           - subnets: "subnet.b#id"

@@ -90,7 +90,7 @@ fn half_a_replacement_is_never_made() {
     assert_snapshot!(limited(&desired, SERVICE, &["security_group.api"], &[]), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace security_group.api  replacement: AWS cannot change description in place
+      ± replace security_group.api  replacement: AWS cannot change description in place; the new one is made first
           ~ description: "api" → "another"  forces replacement
       ~ update  ecs_service.api     restarts it: security_groups differs
           - security_groups: "security_group.api#id"

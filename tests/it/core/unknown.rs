@@ -26,11 +26,11 @@ fn an_id_of_what_is_replaced() {
     assert_snapshot!(check(NETWORK, &live), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace subnet.a  replacement: AWS cannot change vpc_id in place, nor make the new one first
+      ± replace subnet.a  replacement: AWS cannot change vpc_id in place; the old one goes first
           ~ vpc_id: "vpc.main#id" → id of vpc.main (replaced in this plan)  forces replacement
-      ± replace subnet.b  replacement: AWS cannot change vpc_id in place, nor make the new one first
+      ± replace subnet.b  replacement: AWS cannot change vpc_id in place; the old one goes first
           ~ vpc_id: "vpc.main#id" → id of vpc.main (replaced in this plan)  forces replacement
-      ± replace vpc.main  replacement: AWS cannot change cidr in place, nor make the new one first
+      ± replace vpc.main  replacement: AWS cannot change cidr in place; the old one goes first
           ~ cidr: "10.0.0.0/17" → "10.0.0.0/16"  forces replacement
 
     Plan: 3 to replace, 0 unchanged.
@@ -107,7 +107,7 @@ fn a_rule_with_a_group_that_is_replaced() {
     assert_snapshot!(check(&desired, GROUPS), @r#"
     test (acme, account 123456789012, us-east-1)
 
-      ± replace security_group.api  replacement: AWS cannot change description in place
+      ± replace security_group.api  replacement: AWS cannot change description in place; the new one is made first
           ~ description: "api" → "program"  forces replacement
       ~ update  security_group.web  egress differs
           - egress: {peer: {security_group: "security_group.api#id"}, ports: 3000, protocol: "tcp"}
