@@ -235,7 +235,7 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
     resources.extend(deposed.iter().map(|live| deletion(live, "left behind by a replacement")));
     resources.sort_by(|a, b| a.address.cmp(&b.address));
 
-    let steps = steps::build(&outcomes, &removed, &deposed)?;
+    let (steps, refused) = steps::build(&outcomes, &removed, &deposed)?;
     let unchanged = outcomes.values().filter(|outcome| outcome.action.is_none()).count();
     let outputs = outcomes.iter().filter_map(|(address, outcome)| {
         let live = outcome.live?;
@@ -248,7 +248,7 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
     });
     let notes = notes.collect();
     let digest = digest(desired, &resources, snapshot);
-    let (blocked, out) = blocked::find(&by_address, &outcomes);
+    let (blocked, out) = blocked::find(&by_address, &outcomes, refused);
     let plan = Plan {
         project: desired.project.clone(),
         environment: desired.environment.clone(),

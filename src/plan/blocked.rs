@@ -12,10 +12,13 @@ use crate::value::{Fields, Value};
 pub(super) fn find(
     live: &BTreeMap<&Address, Vec<&Live<Fields>>>,
     outcomes: &BTreeMap<&Address, Outcome>,
+    refused: Vec<Blocked>,
 ) -> (Vec<Blocked>, BTreeSet<Address>) {
     let mut blocked: Vec<Blocked> = live.iter().filter_map(|(address, all)| duplicate(address, all)).collect();
-    blocked.extend(outcomes.values().filter_map(|outcome| held(outcome, outcomes)));
+    blocked.extend(outcomes.values().filter_map(|outcome| stuck(outcome, outcomes)));
+    blocked.extend(refused);
     blocked.sort_by(|a, b| a.address.cmp(&b.address));
+    blocked.dedup_by(|again, first| again.address == first.address);
     let out = with_dependents(blocked.iter().map(|blocked| blocked.address.clone()).collect(), outcomes);
     (blocked, out)
 }
@@ -30,24 +33,36 @@ fn duplicate(address: &Address, all: &[&Live<Fields>]) -> Option<Blocked> {
 }
 
 /// A replacement that has to go first, while what uses it stays and could only move over to the new one.
-fn held(outcome: &Outcome, outcomes: &BTreeMap<&Address, Outcome>) -> Option<Blocked> {
+fn stuck(outcome: &Outcome, outcomes: &BTreeMap<&Address, Outcome>) -> Option<Blocked> {
     let live = outcome.live.filter(|_| outcome.goes_first())?;
     let held_by = outcome.info.held_by;
     let holds = |user: &&Outcome| {
         held_by.contains(&user.info.name) && user.stays() && user.live.is_some_and(|user| uses(user, live))
     };
     let users: Vec<_> = outcomes.values().filter(holds).map(|user| user.resource.address.to_string()).collect();
-    let address = &outcome.resource.address;
-    (!users.is_empty()).then(|| Blocked {
+    (!users.is_empty()).then(|| held(&outcome.resource.address, &users))
+}
+
+/// What cannot be deleted, since what uses it could only move over to what comes after.
+pub(super) fn held(address: &Address, users: &[String]) -> Blocked {
+    let users = users.join(", ");
+    Blocked {
         address: address.clone(),
-        why: format!(
-            "AWS does not delete it while it is used by {}, and its replacement cannot be made beside it",
-            users.join(", ")
-        ),
-        help: "give the new one a name and a range that nothing has, or make it under another address and move its \
-               users there first"
+        why: format!("AWS deletes it only when {users} no longer use it, and they can only move once it is deleted"),
+        help: "apply in two steps: make another one with its own name and range and move them there, then remove this one"
             .to_owned(),
-    })
+    }
+}
+
+/// What cannot be made, since what has its name or its place can only go afterwards.
+pub(super) fn taken(address: &Address, holder: &Address) -> Blocked {
+    Blocked {
+        address: address.clone(),
+        why: format!("{holder} has its name, port or range, and can only give it up once this one is made"),
+        help: format!(
+            "if it is {holder} under another address, run `infra rename {holder} {address}`; otherwise apply in two steps"
+        ),
+    }
 }
 
 /// `out` and all that refers to it, over as many steps as there are.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use petgraph::algo::{has_path_connecting, tarjan_scc};
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 
-use super::{Action, Deadlock, Outcome, Step, Verb};
+use super::{Action, Blocked, Deadlock, Outcome, Step, Verb, blocked};
 use crate::address::Address;
 use crate::kind::{Health, Info, Live};
 use crate::kinds;
@@ -42,10 +42,17 @@ impl Nodes {
     }
 }
 
+struct Soft {
+    from: NodeIndex,
+    to: NodeIndex,
+    /// What AWS would refuse without this edge.
+    refused: Option<Blocked>,
+}
+
 struct Builder<'a> {
     graph: Graph,
     /// Edges that give way where they would close a circle, the last ones first.
-    soft: Vec<(NodeIndex, NodeIndex)>,
+    soft: Vec<Soft>,
     desired: BTreeMap<&'a Address, Nodes>,
     /// Everything live, with its nodes. What is desired shares the nodes with `desired`.
     live: Vec<(&'a Live<Fields>, Nodes)>,
@@ -55,7 +62,7 @@ pub(super) fn build<'a>(
     outcomes: &BTreeMap<&'a Address, Outcome<'a>>,
     removed: &[&'a Live<Fields>],
     deposed: &[&'a Live<Fields>],
-) -> Result<Graph, Deadlock> {
+) -> Result<(Graph, Vec<Blocked>), Deadlock> {
     let mut builder =
         Builder { graph: Graph::new(), soft: Vec::new(), desired: BTreeMap::new(), live: Vec::new() };
     for outcome in outcomes.values() {
@@ -95,8 +102,13 @@ impl<'a> Builder<'a> {
 
     fn soft(&mut self, from: Option<NodeIndex>, to: Option<NodeIndex>) {
         if let (Some(from), Some(to)) = (from, to) {
-            self.soft.push((from, to));
+            self.soft.push(Soft { from, to, refused: None });
         }
+    }
+
+    /// Like [`Self::soft`], but without it `refused` is what happens.
+    fn firm(&mut self, from: NodeIndex, to: NodeIndex, refused: Blocked) {
+        self.soft.push(Soft { from, to, refused: Some(refused) });
     }
 
     fn nodes(&mut self, outcome: &Outcome<'a>) -> Nodes {
@@ -186,10 +198,11 @@ impl<'a> Builder<'a> {
         let same_kind = self.live.iter().filter(|(live, _)| live.identity.address.kind == info.name);
         let holders = same_kind.filter(|(live, _)| info.clash(takes, &live.spec)).filter_map(|(live, holder)| {
             let lets_go = outcomes.get(&live.identity.address).is_some_and(|holder| !info.clash(takes, &holder.fields));
-            holder.delete.or(holder.update.filter(|_| lets_go))
+            let freed = holder.delete.or(holder.update.filter(|_| lets_go))?;
+            Some((freed, taking?, blocked::taken(&outcome.resource.address, &live.identity.address)))
         });
-        for freed in holders.collect::<Vec<_>>() {
-            self.soft(Some(freed), taking);
+        for (freed, taking, refused) in holders.collect::<Vec<_>>() {
+            self.firm(freed, taking, refused);
         }
     }
 
@@ -211,7 +224,7 @@ impl<'a> Builder<'a> {
     fn order_deletes(&mut self, uses: &[Use], outcomes: &BTreeMap<&'a Address, Outcome<'a>>) {
         let mut held: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for Use { user, target, late } in uses {
-            let ((used, used_nodes), (_, nodes)) = (self.live[*target], self.live[*user]);
+            let ((used, used_nodes), (live, nodes)) = (self.live[*target], self.live[*user]);
             let outcome = outcomes.get(&used.identity.address).filter(|_| !used.deposed);
             let goes_first = outcome.is_some_and(Outcome::goes_first);
             match (nodes.delete, late) {
@@ -219,7 +232,17 @@ impl<'a> Builder<'a> {
                 (Some(_), true) => {}
                 (None, true) if goes_first => held.entry(*user).or_default().push(*target),
                 (None, _) if goes_first => {}
-                (None, _) => self.soft(nodes.update, used_nodes.delete),
+                (None, _) => {
+                    let info = kinds::find(&used.identity.address.kind);
+                    let holds = info.is_some_and(|info| info.held_by.contains(&live.identity.address.kind.as_str()));
+                    match nodes.update.zip(used_nodes.delete).filter(|_| holds) {
+                        Some((update, delete)) => {
+                            let users = [live.identity.address.to_string()];
+                            self.firm(update, delete, blocked::held(&used.identity.address, &users));
+                        }
+                        None => self.soft(nodes.update, used_nodes.delete),
+                    }
+                }
             }
         }
         for (user, targets) in held {
@@ -296,20 +319,23 @@ impl<'a> Builder<'a> {
 
     /// What lets go before `delete` also does so before `empty`.
     fn soft_after_moves(&mut self, delete: NodeIndex, empty: NodeIndex) {
-        let moves = self.soft.iter().filter(|(_, to)| *to == delete).map(|(from, _)| *from);
+        let moves = self.soft.iter().filter(|soft| soft.to == delete).map(|soft| soft.from);
         for from in moves.collect::<Vec<_>>() {
             self.soft(Some(from), Some(empty));
         }
     }
 
-    fn finish(mut self) -> Result<Graph, Deadlock> {
-        for (from, to) in std::mem::take(&mut self.soft) {
+    fn finish(mut self) -> Result<(Graph, Vec<Blocked>), Deadlock> {
+        let mut blocked = Vec::new();
+        for Soft { from, to, refused } in std::mem::take(&mut self.soft) {
             if from != to && !has_path_connecting(&self.graph, to, from, None) {
                 self.graph.update_edge(from, to, ());
+            } else {
+                blocked.extend(refused);
             }
         }
         match tarjan_scc(&self.graph).into_iter().find(|group| group.len() > 1) {
-            None => Ok(self.graph),
+            None => Ok((self.graph, blocked)),
             Some(group) => {
                 let names: BTreeSet<_> = group.iter().map(|node| self.graph[*node].address.to_string()).collect();
                 Err(Deadlock(names.into_iter().collect::<Vec<_>>().join(", ")))

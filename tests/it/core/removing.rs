@@ -244,3 +244,16 @@ fn a_replacement_that_was_interrupted_before_the_new_one_was_made() {
     delete security_group.api  after update ecs_service.api
     ");
 }
+
+#[test]
+fn what_makes_no_room_before_its_users_have_moved_is_blocked() {
+    let live = but(&format!("{SERVICE}{NETWORK}"), "subnets: [subnet-1, subnet-2]", "subnets: [\"${subnet.a.id}\"]");
+    assert_snapshot!(check(&but(&live, "subnet.a", "subnet.c"), &live), @r"
+    test (acme, account 123456789012, us-east-1)
+
+    blocked subnet.c: subnet.a has its name, port or range, and can only give it up once this one is made
+            if it is subnet.a under another address, run `infra rename subnet.a subnet.c`; otherwise apply in two steps
+
+    5 resources are as the file says.
+    ");
+}

@@ -182,8 +182,8 @@ fn a_group_that_keeps_its_name_cannot_go_while_a_service_uses_it() {
     assert_snapshot!(check(&desired, &live), @r"
     test (acme, account 123456789012, us-east-1)
 
-    blocked security_group.api: AWS does not delete it while it is used by ecs_service.api, and its replacement cannot be made beside it
-            give the new one a name and a range that nothing has, or make it under another address and move its users there first
+    blocked security_group.api: AWS deletes it only when ecs_service.api no longer use it, and they can only move once it is deleted
+            apply in two steps: make another one with its own name and range and move them there, then remove this one
 
     2 resources are as the file says.
     ");
