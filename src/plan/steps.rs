@@ -130,7 +130,6 @@ impl<'a> Builder<'a> {
                     nodes.depose = Some(self.step(address, Verb::Depose(live.clone())));
                     self.hard(nodes.depose, nodes.create);
                     self.hard(nodes.create, nodes.delete);
-                    self.hard(nodes.fill, nodes.delete);
                 } else {
                     self.hard(nodes.delete, nodes.create);
                 }
@@ -159,6 +158,7 @@ impl<'a> Builder<'a> {
         let nodes = self.desired[&outcome.resource.address];
         let unknown = outcome.unknown();
         let filled = nodes.fill.or(nodes.update);
+        self.soft(nodes.fill.filter(|_| nodes.depose.is_some()), nodes.delete);
         let early = outcome.resource.needs().into_iter().map(|output| (output, nodes.make()));
         let late = outcome.resource.needs_late().into_iter().map(|output| (output, filled));
         for (output, user) in early.chain(late) {
@@ -222,17 +222,14 @@ impl<'a> Builder<'a> {
 
     /// What refers to a thing goes or changes before that thing is deleted.
     fn order_deletes(&mut self, uses: &[Use], outcomes: &BTreeMap<&'a Address, Outcome<'a>>) {
-        let mut held: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for Use { user, target, late } in uses {
+        for Use { user, target, .. } in uses.iter().filter(|one| !one.late) {
             let ((used, used_nodes), (live, nodes)) = (self.live[*target], self.live[*user]);
             let outcome = outcomes.get(&used.identity.address).filter(|_| !used.deposed);
             let goes_first = outcome.is_some_and(Outcome::goes_first);
-            match (nodes.delete, late) {
-                (Some(delete), false) => self.hard(Some(delete), used_nodes.delete),
-                (Some(_), true) => {}
-                (None, true) if goes_first => held.entry(*user).or_default().push(*target),
-                (None, _) if goes_first => {}
-                (None, _) => {
+            match nodes.delete {
+                Some(delete) => self.hard(Some(delete), used_nodes.delete),
+                None if goes_first => {}
+                None => {
                     let info = kinds::find(&used.identity.address.kind);
                     let holds = info.is_some_and(|info| info.held_by.contains(&live.identity.address.kind.as_str()));
                     match nodes.update.zip(used_nodes.delete).filter(|_| holds) {
@@ -245,14 +242,10 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        for (user, targets) in held {
-            self.let_go(user, &targets);
-        }
         for (live, nodes) in self.live.clone() {
             let Some(info) = kinds::find(&live.identity.address.kind) else { continue };
             for (other, other_nodes) in self.live.clone() {
                 if info.after.contains(&other.identity.address.kind.as_str()) {
-                    self.soft(nodes.delete, other_nodes.empty);
                     self.soft(nodes.delete, other_nodes.delete);
                 }
             }
@@ -273,6 +266,11 @@ impl<'a> Builder<'a> {
         let empty = self.step(&live.identity.address, Verb::Empty { live: live.clone(), fields: fields.clone() });
         self.live[user].1.empty = Some(empty);
         self.hard(Some(empty), nodes.update);
+        for (other, other_nodes) in self.live.clone() {
+            if kinds::find(&other.identity.address.kind).is_some_and(|other| other.after.contains(&info.name)) {
+                self.soft(other_nodes.delete, Some(empty));
+            }
+        }
         for target in targets {
             self.hard(Some(empty), self.live[*target].1.delete);
         }
@@ -281,22 +279,28 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What names in a late field what is deleted too is deleted before, or emptied where each waits for the other.
+    /// What names in a late field what is deleted goes or changes before, or is emptied where each waits for the other.
     fn empty_circles(&mut self, uses: &[Use]) {
+        let mut held: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for Use { user, target, .. } in uses.iter().filter(|one| one.late) {
             let ((live, nodes), used) = (self.live[*user], self.live[*target].1);
             let (Some(info), Some(first), Some(then)) =
-                (kinds::find(&live.identity.address.kind), nodes.delete, used.delete)
+                (kinds::find(&live.identity.address.kind), nodes.delete.or(nodes.update), used.delete)
             else {
                 continue;
             };
-            if has_path_connecting(&self.graph, then, first, None) {
+            if !has_path_connecting(&self.graph, then, first, None) {
+                self.hard(Some(first), Some(then));
+            } else if nodes.delete.is_some() {
                 let empty = self.empty(*user, info);
                 self.hard(Some(empty), Some(then));
                 self.soft_after_moves(then, empty);
             } else {
-                self.hard(Some(first), Some(then));
+                held.entry(*user).or_default().push(*target);
             }
+        }
+        for (user, targets) in held {
+            self.let_go(user, &targets);
         }
     }
 
@@ -310,7 +314,7 @@ impl<'a> Builder<'a> {
         self.live[user].1.empty = Some(empty);
         self.hard(Some(empty), nodes.delete);
         // A create-first replacement keeps serving until its users have moved; only then is it emptied.
-        self.hard(nodes.fill.or(nodes.create).filter(|_| nodes.depose.is_some()), Some(empty));
+        self.soft(nodes.create.filter(|_| nodes.depose.is_some()), Some(empty));
         if let Some(delete) = nodes.delete {
             self.soft_after_moves(delete, empty);
         }

@@ -181,7 +181,8 @@ impl Driver for InMemory {
         if !users.is_empty() {
             return Err(Failure::new("memory", "DependencyViolation", format!("used by {}", users.join(", "))));
         }
-        world.live.remove(&live.id);
+        let outputs = world.live.remove(&live.id).map(|gone| gone.outputs).unwrap_or_default();
+        world.past.extend(self.info.moving.iter().filter_map(|name| outputs.get(*name).cloned()));
         Ok(())
     }
 

@@ -18,8 +18,10 @@ fn evolutions() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<Edit>>)> {
     (vec(0..RANGE, SIZE), vec(vec((0..SIZE, 0..RANGE), 1..4), 1..=5))
 }
 
+/// The same cases at each run. `PROPTEST_CASES` asks for more of them.
 fn runner() -> TestRunner {
-    let config = Config { failure_persistence: None, ..Config::default() };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 32 };
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
@@ -31,7 +33,7 @@ fn evolve(desired: &Desired, world: &Shared) -> Result<bool, String> {
         return Err(format!("{violation}\n{}", scenario::report(&plan)));
     }
     world.lock().unwrap().calls.clear();
-    let report = scenario::run(desired, world);
+    let report = scenario::run(&plan, world);
     if !report.is_success() {
         let calls = world.lock().unwrap().calls.join("\n");
         return Err(format!("{:#?}\nafter\n{calls}\n{}", report.failed, scenario::report(&plan)));

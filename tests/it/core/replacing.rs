@@ -137,8 +137,8 @@ fn groups_that_name_each_other() {
     create security_group.web  after set aside security_group.web
     fill security_group.api  after create security_group.api, create security_group.web
     fill security_group.web  after create security_group.api, create security_group.web
-    empty security_group.web  after fill security_group.web
-    delete security_group.api  after empty security_group.web, fill security_group.api
+    empty security_group.web  after fill security_group.api, fill security_group.web
+    delete security_group.api  after empty security_group.web
     delete security_group.web  after delete security_group.api
     ");
 }
@@ -320,5 +320,23 @@ fn a_service_goes_with_its_cluster() {
     delete ecs_cluster.main  after delete ecs_service.api
     create ecs_cluster.main  after delete ecs_cluster.main
     create ecs_service.api  after create ecs_cluster.main
+    ");
+}
+
+#[test]
+fn a_group_moves_out_of_a_network_that_goes_first() {
+    let live = but(GROUPS, "security_group.api:", "vpc.other: { cidr: 10.2.0.0/16 }\nsecurity_group.api:");
+    let desired = but(&but(&live, "10.0.0.0/16", "10.1.0.0/16"), "vpc_id: \"${vpc.main.id}\"\n  description: api", "vpc_id: \"${vpc.other.id}\"\n  description: api");
+    assert_snapshot!(steps(&desired, &live), @r"
+    empty security_group.web
+    set aside security_group.api
+    create security_group.api  after set aside security_group.api
+    delete security_group.api  after create security_group.api, empty security_group.web
+    delete security_group.web  after delete security_group.api
+    delete vpc.main  after delete security_group.web
+    create vpc.main  after delete vpc.main
+    create security_group.web  after create vpc.main
+    fill security_group.api  after create security_group.web
+    fill security_group.web  after create security_group.web
     ");
 }

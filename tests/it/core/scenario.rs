@@ -97,20 +97,19 @@ pub fn report(plan: &Plan) -> String {
 /// Applies the plan between the two, and asserts that nothing is left to do.
 fn converges(desired: &Desired, snapshot: &Snapshot) {
     let world = Shared::new(World::of(snapshot.live.clone()).into());
-    let outcome = run(desired, &world);
+    let outcome = run(&plan(desired, snapshot).unwrap(), &world);
     let calls = &world.lock().unwrap().calls.clone();
     assert!(outcome.is_success(), "{outcome:#?} after {calls:#?}");
     let again = plan(desired, &memory::snapshot(&world)).unwrap();
     assert!(again.is_empty(), "after {calls:#?}, still: {}", report(&again));
 }
 
-/// Plans against the world and applies, under a clock that does not wait.
-pub fn run(desired: &Desired, world: &Shared) -> Report {
-    let plan = plan(desired, &memory::snapshot(world)).unwrap();
+/// Applies the plan under a clock that does not wait.
+pub fn run(plan: &Plan, world: &Shared) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let context = infra::apply::Context { drivers: memory::drivers(world), scope: scope(&[]), run: "run1".into() };
-        infra::apply::apply(&plan, context.into(), 32, executor::go_on(), |_| ()).await
+        infra::apply::apply(plan, context.into(), 32, executor::go_on(), |_| ()).await
     })
 }
 
