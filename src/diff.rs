@@ -84,10 +84,12 @@ fn compare_lists(path: &str, before: &[Value], after: &[Value], changes: &mut Ve
 
 /// The names of the entries, where all have one.
 fn names(items: &[Value]) -> Option<Vec<&str>> {
-    let name = |item| match item {
-        &Value::Map(ref fields) => fields.get("name")?.as_text(),
-        _ => None,
-    };
+    fn name(item: &Value) -> Option<&str> {
+        match item {
+            Value::Map(fields) => fields.get("name")?.as_text(),
+            _ => None,
+        }
+    }
     items.iter().map(name).collect()
 }
 

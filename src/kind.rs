@@ -292,7 +292,8 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     fn poll(aws: &Aws, id: &Id) -> impl Future<Output = Result<Progress>> + Send;
     /// Writes these tags on the live resource. Kinds that are replaced create-first need it.
     fn tag(_aws: &Aws, live: &Live<Self>, _tags: &Tags) -> impl Future<Output = Result<()>> + Send {
-        let failure = Failure::new(Self::NAME, "NotSupported", format!("{} takes no tags later", live.identity.address));
+        let failure =
+            Failure::new(Self::NAME, "NotSupported", format!("{} takes no tags later", live.identity.address));
         async { Err(failure) }
     }
 }

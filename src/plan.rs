@@ -71,9 +71,15 @@ pub enum Verb {
     Create(Fields),
     /// Set the late fields of what was just created.
     Fill(Fields),
-    Update { live: Live<Fields>, fields: Fields },
+    Update {
+        live: Live<Fields>,
+        fields: Fields,
+    },
     /// Empty the late fields, so that what refers to each other can be deleted.
-    Empty { live: Live<Fields>, fields: Fields },
+    Empty {
+        live: Live<Fields>,
+        fields: Fields,
+    },
     /// Mark as left behind, so that the name of the identity is free for the replacement.
     Depose(Live<Fields>),
     Delete(Live<Fields>),
@@ -178,11 +184,7 @@ impl Plan {
     }
 }
 
-fn reach(
-    graph: &StableDiGraph<Step, ()>,
-    mut open: Vec<NodeIndex>,
-    direction: Direction,
-) -> BTreeSet<NodeIndex> {
+fn reach(graph: &StableDiGraph<Step, ()>, mut open: Vec<NodeIndex>, direction: Direction) -> BTreeSet<NodeIndex> {
     let mut seen = BTreeSet::new();
     while let Some(node) = open.pop() {
         if seen.insert(node) {
@@ -210,7 +212,8 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
     }
     for (address, all) in &mut by_address {
         let alone = all.iter().all(|live| live.health == Health::Restorable);
-        let fits = |live: &Live<Fields>| desired.resources.get(*address).is_none_or(|resource| restorable(resource, live));
+        let fits =
+            |live: &Live<Fields>| desired.resources.get(*address).is_none_or(|resource| restorable(resource, live));
         all.retain(|live| live.health != Health::Restorable || (alone && fits(live)));
     }
     let single = |address: &Address| by_address.get(address).and_then(|all| all.first()).copied();

@@ -9,8 +9,8 @@ use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::elb::{self, words};
 pub use super::elb::Protocol;
+use super::elb::{self, words};
 use crate::aws::Aws;
 use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::tags::Tags;
@@ -444,7 +444,8 @@ impl Kind for TargetGroup {
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         let check = self.normal().health_check;
         if check != live.spec.normal().health_check {
-            let HealthCheck { enabled, path, interval, timeout, healthy, unhealthy, matcher: _, port, protocol } = &check;
+            let HealthCheck { enabled, path, interval, timeout, healthy, unhealthy, matcher: _, port, protocol } =
+                &check;
             let mut request = aws
                 .elb()
                 .modify_target_group()

@@ -49,8 +49,9 @@ pub(super) fn held(address: &Address, users: &[String]) -> Blocked {
     Blocked {
         address: address.clone(),
         why: format!("AWS deletes it only when {users} no longer use it, and they can only move once it is deleted"),
-        help: "apply in two steps: make another one with its own name and range and move them there, then remove this one"
-            .to_owned(),
+        help:
+            "apply in two steps: make another one with its own name and range and move them there, then remove this one"
+                .to_owned(),
     }
 }
 
@@ -65,6 +66,15 @@ pub(super) fn taken(address: &Address, holder: &Address) -> Blocked {
     }
 }
 
+/// What cannot be made, since what has its name or its place stays.
+pub(super) fn kept(address: &Address, holder: &Address) -> Blocked {
+    Blocked {
+        address: address.clone(),
+        why: format!("{holder} has its name, port or range, and keeps it"),
+        help: format!("choose another, or write another one for {holder}"),
+    }
+}
+
 /// `out` and all that refers to it, over as many steps as there are.
 fn with_dependents(mut out: BTreeSet<Address>, outcomes: &BTreeMap<&Address, Outcome>) -> BTreeSet<Address> {
     loop {
@@ -74,7 +84,8 @@ fn with_dependents(mut out: BTreeSet<Address>, outcomes: &BTreeMap<&Address, Out
             !out.contains(&resource.address)
                 && (needed.any(|address| out.contains(address)) || !resource.after.is_disjoint(&out))
         };
-        let more: Vec<Address> = outcomes.values().filter(waits).map(|outcome| outcome.resource.address.clone()).collect();
+        let more: Vec<Address> =
+            outcomes.values().filter(waits).map(|outcome| outcome.resource.address.clone()).collect();
         if more.is_empty() {
             return out;
         }

@@ -18,6 +18,9 @@ pub(super) struct Outcome<'a> {
     pub action: Option<Action>,
     /// Whether a replacement is made before the old one goes.
     pub create_first: bool,
+    /// Whether it waits for a deletion, its own or of what it needs. What needs it cannot be made first then: the
+    /// deletion may wait for it in turn.
+    pub waits: bool,
     /// The fields to bring the resource to, resolved as far as known, with what runs own taken over.
     pub fields: Fields,
     pub changes: Vec<Change>,
@@ -42,6 +45,15 @@ impl Outcome<'_> {
     /// Whether the old one goes before its replacement is made.
     pub fn goes_first(&self) -> bool {
         self.action == Some(Action::Replace) && !self.create_first
+    }
+
+    /// The fields that the live resource has in the end: those that the file leaves open stay as they are.
+    pub fn in_the_end(&self) -> Fields {
+        let open = self.live.iter().flat_map(|live| &live.spec);
+        let open = open.filter(|(name, _)| self.info.open.contains(&name.as_str()));
+        let mut fields: Fields = open.map(|(name, value)| (name.clone(), value.clone())).collect();
+        fields.extend(self.fields.clone());
+        fields
     }
 
     /// The outputs that its fields refer to and that are not known yet.
@@ -85,30 +97,20 @@ pub(super) fn compare<'a>(
     if pass == Pass::Early {
         changes.retain(|change| !info.late.contains(&change.field()));
     }
-    let create_first = create_first(resource, live, &fields, &changes, settled, current);
+    let needs = resource.needs().into_iter().map(|output| &output.of).chain(&resource.after);
+    let needs_wait = needs.filter_map(|address| settled.get(address)).any(|needed| needed.waits);
+    let create_first = !needs_wait && create_first(info, &fields, &changes, current);
     let (action, reason) = decide(live, &changes, create_first);
-    Outcome { info, resource, live, action, create_first, fields, changes, reason }
+    let waits = action.is_some() && (needs_wait || (action == Some(Action::Replace) && !create_first));
+    Outcome { info, resource, live, action, create_first, waits, fields, changes, reason }
 }
 
-/// Whether a replacement can be made beside the old one: the kind allows it, nothing live has its name or its place,
-/// and nothing that both need goes first.
-fn create_first(
-    resource: &Resource,
-    live: Option<&Live<Fields>>,
-    fields: &Fields,
-    changes: &[Change],
-    settled: &BTreeMap<&Address, Outcome>,
-    current: &[&Live<Fields>],
-) -> bool {
-    let info = resource.info();
+/// Whether a replacement can be made beside the old one: the kind allows it, and nothing live has its name or its place.
+fn create_first(info: &Info, fields: &Fields, changes: &[Change], current: &[&Live<Fields>]) -> bool {
     // A generated name differs only where a field that replaces does.
     let differs = changes.iter().any(|change| change.forces_replacement);
     let mut same_kind = current.iter().filter(|other| other.identity.address.kind == info.name);
-    let mut needs = resource.needs().into_iter().filter_map(|output| settled.get(&output.of));
-    info.create_first
-        && differs
-        && !same_kind.any(|other| info.clash(fields, &other.spec))
-        && !needs.any(|needed| needed.goes_first() && live.zip(needed.live).is_some_and(|(live, needed)| uses(live, needed)))
+    info.create_first && differs && !same_kind.any(|other| info.clash(fields, &other.spec))
 }
 
 /// Whether an early field of `user` is an output of `used`.

@@ -53,6 +53,8 @@ struct Builder<'a> {
     graph: Graph,
     /// Edges that give way where they would close a circle, the last ones first.
     soft: Vec<Soft>,
+    /// What no order allows.
+    refused: Vec<Blocked>,
     desired: BTreeMap<&'a Address, Nodes>,
     /// Everything live, with its nodes. What is desired shares the nodes with `desired`.
     live: Vec<(&'a Live<Fields>, Nodes)>,
@@ -63,8 +65,7 @@ pub(super) fn build<'a>(
     removed: &[&'a Live<Fields>],
     deposed: &[&'a Live<Fields>],
 ) -> Result<(Graph, Vec<Blocked>), Deadlock> {
-    let mut builder =
-        Builder { graph: Graph::new(), soft: Vec::new(), desired: BTreeMap::new(), live: Vec::new() };
+    let mut builder = Builder { graph: Graph::new(), soft: Vec::new(), refused: Vec::new(), desired: BTreeMap::new(), live: Vec::new() };
     for outcome in outcomes.values() {
         let nodes = builder.nodes(outcome);
         builder.desired.insert(&outcome.resource.address, nodes);
@@ -164,7 +165,11 @@ impl<'a> Builder<'a> {
         for (output, user) in early.chain(late) {
             let needed = self.desired.get(&output.of).copied().unwrap_or_default();
             self.hard(needed.create, user);
-            if unknown.contains(output) { self.hard(needed.update, user) } else { self.soft(needed.update, user) }
+            if unknown.contains(output) {
+                self.hard(needed.update, user)
+            } else {
+                self.soft(needed.update, user)
+            }
             self.soft(needed.fill, user.filter(|user| Some(*user) == nodes.make()));
         }
         for address in &outcome.resource.after {
@@ -177,7 +182,10 @@ impl<'a> Builder<'a> {
     /// The order of kinds that AWS keeps though no field shows it.
     fn order_kinds(&mut self, outcome: &Outcome<'a>) {
         let nodes = self.desired[&outcome.resource.address];
-        let earlier: Vec<Nodes> = self.desired.iter().filter(|(address, _)| outcome.info.after.contains(&address.kind.as_str()))
+        let earlier: Vec<Nodes> = self
+            .desired
+            .iter()
+            .filter(|(address, _)| outcome.info.after.contains(&address.kind.as_str()))
             .map(|(_, nodes)| *nodes)
             .collect();
         for needed in earlier {
@@ -195,14 +203,16 @@ impl<'a> Builder<'a> {
         }
         let late = info.unique.iter().any(|name| info.late.contains(name));
         let taking = nodes.fill.filter(|_| late).or(nodes.make());
-        let same_kind = self.live.iter().filter(|(live, _)| live.identity.address.kind == info.name);
-        let holders = same_kind.filter(|(live, _)| info.clash(takes, &live.spec)).filter_map(|(live, holder)| {
-            let lets_go = outcomes.get(&live.identity.address).is_some_and(|holder| !info.clash(takes, &holder.fields));
-            let freed = holder.delete.or(holder.update.filter(|_| lets_go))?;
-            Some((freed, taking?, blocked::taken(&outcome.resource.address, &live.identity.address)))
-        });
-        for (freed, taking, refused) in holders.collect::<Vec<_>>() {
-            self.firm(freed, taking, refused);
+        let address = &outcome.resource.address;
+        let Some(taking) = taking else { return };
+        let holds = |live: &Live<Fields>| live.identity.address.kind == info.name && info.clash(takes, &live.spec);
+        for (live, holder) in self.live.clone().into_iter().filter(|(live, _)| holds(live)) {
+            let of = &live.identity.address;
+            let keeps = || outcomes.get(of).is_some_and(|holder| info.clash(takes, &holder.in_the_end()));
+            match holder.delete.or(holder.update) {
+                Some(freed) if holder.delete.is_some() || !keeps() => self.firm(freed, taking, blocked::taken(address, of)),
+                _ => self.refused.push(blocked::kept(address, of)),
+            }
         }
     }
 
@@ -330,7 +340,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(mut self) -> Result<(Graph, Vec<Blocked>), Deadlock> {
-        let mut blocked = Vec::new();
+        let mut blocked = std::mem::take(&mut self.refused);
         for Soft { from, to, refused } in std::mem::take(&mut self.soft) {
             if from != to && !has_path_connecting(&self.graph, to, from, None) {
                 self.graph.update_edge(from, to, ());
@@ -385,7 +395,11 @@ fn index<'a>(live: &[(&'a Live<Fields>, Nodes)]) -> BTreeMap<&'a str, Vec<usize>
 }
 
 /// What a live resource refers to, in its early and in its late fields.
-fn referred(info: &Info, live: &Live<Fields>, index: &BTreeMap<&str, Vec<usize>>) -> (BTreeSet<usize>, BTreeSet<usize>) {
+fn referred(
+    info: &Info,
+    live: &Live<Fields>,
+    index: &BTreeMap<&str, Vec<usize>>,
+) -> (BTreeSet<usize>, BTreeSet<usize>) {
     let mut found = (BTreeSet::new(), BTreeSet::new());
     let names_itself = ["name", "family", "description", "tags"];
     for (name, value) in live.spec.iter().filter(|(name, _)| !names_itself.contains(&name.as_str())) {
@@ -397,9 +411,8 @@ fn referred(info: &Info, live: &Live<Fields>, index: &BTreeMap<&str, Vec<usize>>
 
 /// The resources that a text names: by the whole text, or as an ARN with something behind it, such as a secret's key.
 fn named<'a>(text: &'a str, index: &'a BTreeMap<&str, Vec<usize>>) -> impl Iterator<Item = usize> + 'a {
-    let extends = |arn: &str| {
-        arn.starts_with("arn:") && text.strip_prefix(arn).is_some_and(|rest| rest.starts_with([':', '/']))
-    };
+    let extends =
+        |arn: &str| arn.starts_with("arn:") && text.strip_prefix(arn).is_some_and(|rest| rest.starts_with([':', '/']));
     let found = index.iter().filter(move |(key, _)| **key == text || (text.starts_with("arn:") && extends(key)));
     found.flat_map(|(_, numbers)| numbers.iter().copied())
 }

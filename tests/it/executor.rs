@@ -49,7 +49,12 @@ pub fn desired(resources: impl IntoIterator<Item = (String, serde_json::Value)>)
     Desired::new("acme", "test", "123456789012", "us-east-1", resources).unwrap()
 }
 
-async fn run(desired: &Desired, world: &Shared, parallel: usize, signal: watch::Receiver<Signal>) -> (Report, Vec<Event>) {
+async fn run(
+    desired: &Desired,
+    world: &Shared,
+    parallel: usize,
+    signal: watch::Receiver<Signal>,
+) -> (Report, Vec<Event>) {
     let plan = plan(desired, &memory::snapshot(world)).unwrap();
     let context = Context { drivers: memory::drivers(world), scope: scope(&[]), run: "run1".into() };
     let mut events = Vec::new();

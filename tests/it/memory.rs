@@ -23,7 +23,10 @@ const LOOSE_PAIRS: &[(&str, &str)] =
 /// Whether these fields name an output of `target`.
 pub fn names(fields: &Fields, target: &Live<Fields>) -> bool {
     let named = |text: &str| {
-        target.outputs.values().any(|output| text == output || (output.ends_with('/') && text.starts_with(output.as_str())))
+        target
+            .outputs
+            .values()
+            .any(|output| text == output || (output.ends_with('/') && text.starts_with(output.as_str())))
     };
     let mut found = false;
     fields.values().for_each(|value| value.visit_texts(&mut |text| found |= named(text)));
@@ -89,11 +92,15 @@ impl World {
 
     /// Texts that look like outputs of this world but belong to nothing live.
     fn dangling(&self, fields: &Fields) -> Option<String> {
-        let known: BTreeSet<&str> = self.live.values().flat_map(|live| live.outputs.values()).map(String::as_str).collect();
+        let known: BTreeSet<&str> =
+            self.live.values().flat_map(|live| live.outputs.values()).map(String::as_str).collect();
         let mut dangling = None;
         fields.values().for_each(|value| {
             value.visit_texts(&mut |text| {
-                if text.starts_with("mem/") && !self.past.contains(text) && !known.iter().any(|name| text.starts_with(name)) {
+                if text.starts_with("mem/")
+                    && !self.past.contains(text)
+                    && !known.iter().any(|name| text.starts_with(name))
+                {
                     dangling = Some(text.to_owned());
                 }
             });
@@ -112,7 +119,9 @@ impl World {
                 && info.clash(fields, &live.spec)
         };
         match self.live.values().find(clash) {
-            Some(live) => Err(Failure::new("memory", "AlreadyExists", format!("{} has these values", live.identity.address))),
+            Some(live) => {
+                Err(Failure::new("memory", "AlreadyExists", format!("{} has these values", live.identity.address)))
+            }
             None => Ok(()),
         }
     }

@@ -82,7 +82,9 @@ fn entries_of_a_set() {
 #[test]
 fn rules_of_a_group_are_compared_in_their_normal_form() {
     let rule = |range: &str| {
-        format!("security_group.a: {{ vpc_id: vpc-1, description: a, ingress: [{{ protocol: tcp, ports: 443, peer: {{ cidr: {range} }} }}] }}")
+        format!(
+            "security_group.a: {{ vpc_id: vpc-1, description: a, ingress: [{{ protocol: tcp, ports: 443, peer: {{ cidr: {range} }} }}] }}"
+        )
     };
     assert_snapshot!(check(&rule("10.1.2.3/8"), &rule("10.0.0.0/8")), @r"
     test (acme, account 123456789012, us-east-1)
@@ -192,8 +194,14 @@ fn a_user_changes_after_what_it_uses() {
 
 #[test]
 fn a_reference_to_another_of_the_same_kind() {
-    let network = format!("{NETWORK}vpc.other: {{ cidr: 10.1.0.0/16 }}\ninternet_gateway.main: {{ vpc_id: \"${{vpc.main.id}}\" }}\n");
-    let desired = but(&network, "internet_gateway.main: { vpc_id: \"${vpc.main.id}\" }", "internet_gateway.main: { vpc_id: \"${vpc.other.id}\" }");
+    let network = format!(
+        "{NETWORK}vpc.other: {{ cidr: 10.1.0.0/16 }}\ninternet_gateway.main: {{ vpc_id: \"${{vpc.main.id}}\" }}\n"
+    );
+    let desired = but(
+        &network,
+        "internet_gateway.main: { vpc_id: \"${vpc.main.id}\" }",
+        "internet_gateway.main: { vpc_id: \"${vpc.other.id}\" }",
+    );
     assert_snapshot!(check(&desired, &network), @r#"
     test (acme, account 123456789012, us-east-1)
 
@@ -206,9 +214,13 @@ fn a_reference_to_another_of_the_same_kind() {
 
 #[test]
 fn a_gateway_moves_before_its_old_network_goes() {
-    let live = format!("vpc.old: {{ cidr: 10.1.0.0/16 }}\nvpc.new: {{ cidr: 10.2.0.0/16 }}\ninternet_gateway.main: {{ vpc_id: \"${{vpc.old.id}}\" }}\n");
-    let desired = but(&but(&live, "vpc.old.id", "vpc.new.id"), "vpc.old: { cidr: 10.1.0.0/16 }\n", "");
-    assert_snapshot!(steps(&desired, &live), @r"
+    let live = r#"
+vpc.old: { cidr: 10.1.0.0/16 }
+vpc.new: { cidr: 10.2.0.0/16 }
+internet_gateway.main: { vpc_id: "${vpc.old.id}" }
+"#;
+    let desired = but(&but(live, "vpc.old.id", "vpc.new.id"), "vpc.old: { cidr: 10.1.0.0/16 }\n", "");
+    assert_snapshot!(steps(&desired, live), @r"
     update internet_gateway.main
     delete vpc.old  after update internet_gateway.main
     ");

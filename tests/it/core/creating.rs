@@ -194,3 +194,17 @@ elastic_ip.e: { after: [elastic_ip.a] }
     elastic_ip.d: these refer to each other in a circle: elastic_ip.d → elastic_ip.d (take one of the references out; none of them can be made first)
     ");
 }
+
+#[test]
+fn a_name_that_another_one_keeps_is_blocked() {
+    let live = "security_group.a: { vpc_id: vpc-1, description: a, name: web }\n";
+    let desired = "security_group.a: { vpc_id: vpc-1, description: a }\nsecurity_group.b: { vpc_id: vpc-1, description: b, name: web }\n";
+    assert_snapshot!(check(desired, live), @r"
+    test (acme, account 123456789012, us-east-1)
+
+    blocked security_group.b: security_group.a has its name, port or range, and keeps it
+            choose another, or write another one for security_group.a
+
+    1 resource is as the file says.
+    ");
+}

@@ -102,7 +102,8 @@ impl Environment {
                 };
                 json!([{ "protocol": "tcp", "ports": 3000 + peer, "peer": to }])
             };
-            let mut fields = json!({ "vpc_id": reference(&format!("vpc.{network}"), "id"), "description": text.to_string() });
+            let mut fields =
+                json!({ "vpc_id": reference(&format!("vpc.{network}"), "id"), "description": text.to_string() });
             fields["ingress"] = rule(&peers[0]);
             fields["egress"] = rule(&peers[1]);
             if named {
@@ -142,7 +143,10 @@ impl Environment {
         let mut routes = json!([]);
         if nat > 0 && !self.subnets.is_empty() {
             let subnet = self.subnets[place % self.subnets.len()].1.clone();
-            self.add(format!("nat_gateway.{nat}"), json!({ "subnet_id": subnet, "allocation_id": reference("elastic_ip.nat", "id") }));
+            self.add(
+                format!("nat_gateway.{nat}"),
+                json!({ "subnet_id": subnet, "allocation_id": reference("elastic_ip.nat", "id") }),
+            );
             let target = json!({ "nat_gateway": reference(&format!("nat_gateway.{nat}"), "id") });
             routes = json!([{ "destination": "0.0.0.0/0", "target": target }]);
         }

@@ -45,7 +45,10 @@ fn evolve(desired: &Desired, world: &Shared) -> Result<bool, String> {
 fn settled(desired: &Desired, world: &Shared) -> Result<(), String> {
     let snapshot = memory::snapshot(world);
     let again = plan(desired, &snapshot).map_err(|deadlock| deadlock.to_string())?;
-    if !again.is_empty() || snapshot.live.iter().any(|live| live.deposed) || snapshot.live.len() != desired.resources.len() {
+    if !again.is_empty()
+        || snapshot.live.iter().any(|live| live.deposed)
+        || snapshot.live.len() != desired.resources.len()
+    {
         return Err(format!("not settled: {}", scenario::report(&again)));
     }
     Ok(())

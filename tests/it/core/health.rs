@@ -113,7 +113,9 @@ fn what_is_gone_is_made_again_whoever_still_shows_it() {
 
 #[test]
 fn what_is_gone_beside_what_is_there() {
-    let live = format!("{NETWORK}subnet.a@gone: {{ vpc_id: \"${{vpc.main.id}}\", cidr: 10.0.0.0/20, zone: us-east-1a, is: tombstone }}\n");
+    let live = format!(
+        "{NETWORK}subnet.a@gone: {{ vpc_id: \"${{vpc.main.id}}\", cidr: 10.0.0.0/20, zone: us-east-1a, is: tombstone }}\n"
+    );
     assert_snapshot!(check(NETWORK, &live), @r"
     test (acme, account 123456789012, us-east-1)
 

@@ -68,12 +68,13 @@ fn users<'a>(
     let users = snapshot.live.iter().filter(|user| user.id != gone.id && holds(user, gone));
     users.map(|user| {
         let steps = plan.steps.node_indices().filter(|node| {
-            let on = match &plan.steps[*node].verb {
+            match &plan.steps[*node].verb {
                 Verb::Delete(live) => live.id == user.id,
-                Verb::Update { live, fields } | Verb::Empty { live, fields } => live.id == user.id && !names(fields, gone),
+                Verb::Update { live, fields } | Verb::Empty { live, fields } => {
+                    live.id == user.id && !names(fields, gone)
+                }
                 _ => false,
-            };
-            on
+            }
         });
         let rank = |node: &NodeIndex| match plan.steps[*node].verb {
             Verb::Empty { .. } => 0,

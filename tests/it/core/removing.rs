@@ -147,7 +147,9 @@ fn a_renamed_gateway_makes_room_first() {
 
 #[test]
 fn a_gateway_that_moves_makes_room_first() {
-    let live = format!("{NETWORK}vpc.other: {{ cidr: 10.1.0.0/16 }}\ninternet_gateway.a: {{ vpc_id: \"${{vpc.main.id}}\" }}\n");
+    let live = format!(
+        "{NETWORK}vpc.other: {{ cidr: 10.1.0.0/16 }}\ninternet_gateway.a: {{ vpc_id: \"${{vpc.main.id}}\" }}\n"
+    );
     let desired = but(&live, "gateway.a: { vpc_id: \"${vpc.main.id}\"", "gateway.a: { vpc_id: \"${vpc.other.id}\"");
     let desired = format!("{desired}internet_gateway.b: {{ vpc_id: \"${{vpc.main.id}}\" }}\n");
     assert_snapshot!(steps(&desired, &live), @r"
@@ -159,7 +161,9 @@ fn a_gateway_that_moves_makes_room_first() {
 
 #[test]
 fn a_renamed_nat_gateway_frees_its_address_first() {
-    let live = format!("{NETWORK}elastic_ip.nat: {{}}\nnat_gateway.a: {{ subnet_id: \"${{subnet.a.id}}\", allocation_id: \"${{elastic_ip.nat.id}}\" }}\n");
+    let live = format!(
+        "{NETWORK}elastic_ip.nat: {{}}\nnat_gateway.a: {{ subnet_id: \"${{subnet.a.id}}\", allocation_id: \"${{elastic_ip.nat.id}}\" }}\n"
+    );
     assert_snapshot!(steps(&but(&live, "nat_gateway.a", "nat_gateway.b"), &live), @r"
     delete nat_gateway.a
     create nat_gateway.b  after delete nat_gateway.a
@@ -186,7 +190,10 @@ fn a_database_that_was_renamed_but_keeps_its_name() {
 
 #[test]
 fn what_a_replacement_left_behind() {
-    let live = format!("{}{}", NETWORK, "subnet.a@old: { vpc_id: \"${vpc.main.id}\", cidr: 10.0.64.0/20, zone: us-east-1a, is: deposed }\n");
+    let live = format!(
+        "{}{}",
+        NETWORK, "subnet.a@old: { vpc_id: \"${vpc.main.id}\", cidr: 10.0.64.0/20, zone: us-east-1a, is: deposed }\n"
+    );
     assert_snapshot!(check(NETWORK, &live), @r"
     test (acme, account 123456789012, us-east-1)
 

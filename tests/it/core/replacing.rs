@@ -233,7 +233,9 @@ fn a_cascade_reaches_the_database() {
 
 #[test]
 fn exactly_what_holds_data_is_lost() {
-    let live = format!("{DATABASE}log_group.old: {{}}\nlog_group.kept: {{ retention_days: 7 }}\nlog_group.other: {{ class: STANDARD }}\nelastic_ip.old: {{}}\n");
+    let live = format!(
+        "{DATABASE}log_group.old: {{}}\nlog_group.kept: {{ retention_days: 7 }}\nlog_group.other: {{ class: STANDARD }}\nelastic_ip.old: {{}}\n"
+    );
     let desired = but(&live, "log_group.old: {}\n", "");
     let desired = but(&desired, "elastic_ip.old: {}\n", "");
     let desired = but(&desired, "retention_days: 7", "retention_days: 30");
@@ -290,7 +292,11 @@ route_table.b:
 
 #[test]
 fn a_service_moves_to_another_subnet_before_the_old_one_goes() {
-    let live = but(&format!("{SERVICE}{NETWORK}"), "subnets: [subnet-1, subnet-2]", "subnets: [\"${subnet.a.id}\", \"${subnet.b.id}\"]");
+    let live = but(
+        &format!("{SERVICE}{NETWORK}"),
+        "subnets: [subnet-1, subnet-2]",
+        "subnets: [\"${subnet.a.id}\", \"${subnet.b.id}\"]",
+    );
     let desired = but(&live, "10.0.16.0/20", "10.0.32.0/20");
     assert_snapshot!(check(&desired, &live), @r#"
     test (acme, account 123456789012, us-east-1)
@@ -326,7 +332,11 @@ fn a_service_goes_with_its_cluster() {
 #[test]
 fn a_group_moves_out_of_a_network_that_goes_first() {
     let live = but(GROUPS, "security_group.api:", "vpc.other: { cidr: 10.2.0.0/16 }\nsecurity_group.api:");
-    let desired = but(&but(&live, "10.0.0.0/16", "10.1.0.0/16"), "vpc_id: \"${vpc.main.id}\"\n  description: api", "vpc_id: \"${vpc.other.id}\"\n  description: api");
+    let desired = but(
+        &but(&live, "10.0.0.0/16", "10.1.0.0/16"),
+        "vpc_id: \"${vpc.main.id}\"\n  description: api",
+        "vpc_id: \"${vpc.other.id}\"\n  description: api",
+    );
     assert_snapshot!(steps(&desired, &live), @r"
     empty security_group.web
     set aside security_group.api
@@ -338,5 +348,31 @@ fn a_group_moves_out_of_a_network_that_goes_first() {
     create security_group.web  after create vpc.main
     fill security_group.api  after create security_group.web
     fill security_group.web  after create security_group.web
+    ");
+}
+
+#[test]
+fn what_changes_places_between_two_networks_that_go_first() {
+    let live = r#"
+vpc.a: { cidr: 10.1.0.0/16 }
+vpc.b: { cidr: 10.2.0.0/16 }
+subnet.a: { vpc_id: "${vpc.a.id}", cidr: 10.1.0.0/20, zone: us-east-1a }
+security_group.b: { vpc_id: "${vpc.b.id}", description: b }
+"#;
+    let desired = r#"
+vpc.a: { cidr: 10.1.0.0/17 }
+vpc.b: { cidr: 10.2.0.0/17 }
+subnet.a: { vpc_id: "${vpc.b.id}", cidr: 10.2.0.0/20, zone: us-east-1a }
+security_group.b: { vpc_id: "${vpc.a.id}", description: b }
+"#;
+    assert_snapshot!(steps(desired, live), @r"
+    delete security_group.b
+    delete subnet.a
+    delete vpc.a  after delete subnet.a
+    create vpc.a  after delete vpc.a
+    create security_group.b  after create vpc.a, delete security_group.b
+    delete vpc.b  after delete security_group.b
+    create vpc.b  after delete vpc.b
+    create subnet.a  after create vpc.b, delete subnet.a
     ");
 }

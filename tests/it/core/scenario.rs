@@ -201,7 +201,9 @@ fn template(text: &str) -> Value {
     if parts.iter().all(Result::is_ok) {
         return Value::text(text);
     }
-    Value::Template(Template(parts.into_iter().map(|part| part.map_or_else(output, |text| Part::Text(text.into()))).collect()))
+    Value::Template(Template(
+        parts.into_iter().map(|part| part.map_or_else(output, |text| Part::Text(text.into()))).collect(),
+    ))
 }
 
 fn template_text(text: &str) -> String {
@@ -238,7 +240,9 @@ fn listing(plan: &Plan) -> String {
         let next = *free.min_by_key(|node| name(&plan.steps[**node])).unwrap();
         left.remove(&next);
         let all: Vec<NodeIndex> = before(next).collect();
-        let implied = |one: &NodeIndex| all.iter().any(|other| other != one && has_path_connecting(&plan.steps, *one, *other, None));
+        let implied = |one: &NodeIndex| {
+            all.iter().any(|other| other != one && has_path_connecting(&plan.steps, *one, *other, None))
+        };
         let mut direct: Vec<_> = all.iter().filter(|one| !implied(one)).map(|one| name(&plan.steps[*one])).collect();
         direct.sort();
         let after = if direct.is_empty() { String::new() } else { format!("  after {}", direct.join(", ")) };

@@ -59,7 +59,11 @@ fn a_revision_of_what_is_updated() {
 #[test]
 fn a_part_of_a_text() {
     let desired = format!("{DATABASE}{SERVICE}");
-    let desired = but(&desired, "image: \"api:1\"", "image: \"api:1\", environment: { URL: \"postgres://${db_instance.main.endpoint}:5432\" }");
+    let desired = but(
+        &desired,
+        "image: \"api:1\"",
+        "image: \"api:1\", environment: { URL: \"postgres://${db_instance.main.endpoint}:5432\" }",
+    );
     assert_snapshot!(check(&desired, SERVICE), @r#"
     test (acme, account 123456789012, us-east-1)
 
