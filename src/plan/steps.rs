@@ -65,7 +65,13 @@ pub(super) fn build<'a>(
     removed: &[&'a Live<Fields>],
     deposed: &[&'a Live<Fields>],
 ) -> Result<(Graph, Vec<Blocked>), Deadlock> {
-    let mut builder = Builder { graph: Graph::new(), soft: Vec::new(), refused: Vec::new(), desired: BTreeMap::new(), live: Vec::new() };
+    let mut builder = Builder {
+        graph: Graph::new(),
+        soft: Vec::new(),
+        refused: Vec::new(),
+        desired: BTreeMap::new(),
+        live: Vec::new(),
+    };
     for outcome in outcomes.values() {
         let nodes = builder.nodes(outcome);
         builder.desired.insert(&outcome.resource.address, nodes);
@@ -210,7 +216,9 @@ impl<'a> Builder<'a> {
             let of = &live.identity.address;
             let keeps = || outcomes.get(of).is_some_and(|holder| info.clash(takes, &holder.in_the_end()));
             match holder.delete.or(holder.update) {
-                Some(freed) if holder.delete.is_some() || !keeps() => self.firm(freed, taking, blocked::taken(address, of)),
+                Some(freed) if holder.delete.is_some() || !keeps() => {
+                    self.firm(freed, taking, blocked::taken(address, of))
+                }
                 _ => self.refused.push(blocked::kept(address, of)),
             }
         }

@@ -67,14 +67,10 @@ fn users<'a>(
 ) -> impl Iterator<Item = Result<NodeIndex, &'a Live<Fields>>> {
     let users = snapshot.live.iter().filter(|user| user.id != gone.id && holds(user, gone));
     users.map(|user| {
-        let steps = plan.steps.node_indices().filter(|node| {
-            match &plan.steps[*node].verb {
-                Verb::Delete(live) => live.id == user.id,
-                Verb::Update { live, fields } | Verb::Empty { live, fields } => {
-                    live.id == user.id && !names(fields, gone)
-                }
-                _ => false,
-            }
+        let steps = plan.steps.node_indices().filter(|node| match &plan.steps[*node].verb {
+            Verb::Delete(live) => live.id == user.id,
+            Verb::Update { live, fields } | Verb::Empty { live, fields } => live.id == user.id && !names(fields, gone),
+            _ => false,
         });
         let rank = |node: &NodeIndex| match plan.steps[*node].verb {
             Verb::Empty { .. } => 0,
