@@ -253,6 +253,8 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     const AFTER: &'static [&'static str] = &[];
     /// Fields that no two live resources may share together: what frees them goes first.
     const UNIQUE: &'static [&'static str] = &[];
+    /// Kinds that keep one of this kind from being deleted as long as they name it.
+    const HELD_BY: &'static [&'static str] = &[];
     /// Outputs that an update changes, such as a task definition's revision.
     const MOVING: &'static [&'static str] = &[];
     const HOLDS_DATA: bool = false;
@@ -264,6 +266,10 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     fn normalize(&mut self) {}
     /// Takes over from the live resource what releases and autoscaling own at run time, so that no plan changes it.
     fn take_over(&mut self, _live: &Self) {}
+    /// Whether AWS refuses to have both at once, beyond a shared `name` and what `UNIQUE` says.
+    fn clashes(&self, _other: &Self) -> bool {
+        false
+    }
     /// What `create` leaves behind, where that is less than the whole. `update` is called for the rest.
     #[must_use]
     fn shell(&self) -> Self {
@@ -304,12 +310,14 @@ pub struct Info {
     pub outputs: &'static [&'static str],
     pub after: &'static [&'static str],
     pub unique: &'static [&'static str],
+    pub held_by: &'static [&'static str],
     pub moving: &'static [&'static str],
     pub holds_data: bool,
     pub deadline: Duration,
     pub minutes: (u16, u16),
     pub normalize: fn(&Fields) -> Result<Fields, serde_json::Error>,
     pub take_over: fn(&Fields, &Fields) -> Result<Fields, serde_json::Error>,
+    pub excludes: fn(&Fields, &Fields) -> bool,
     pub shell: fn(&Fields) -> Result<Fields, serde_json::Error>,
     pub check: fn(&Fields) -> Result<Vec<Problem>, serde_json::Error>,
     pub schema: fn() -> schemars::Schema,
@@ -329,6 +337,7 @@ impl Info {
             outputs: K::OUTPUTS,
             after: K::AFTER,
             unique: K::UNIQUE,
+            held_by: K::HELD_BY,
             moving: K::MOVING,
             holds_data: K::HOLDS_DATA,
             deadline: K::DEADLINE,
@@ -341,11 +350,26 @@ impl Info {
                     spec.normalize();
                 })
             },
+            excludes: |one, other| {
+                let specs = value::from_fields::<K>(one).ok().zip(value::from_fields::<K>(other).ok());
+                specs.is_some_and(|(one, other)| one.clashes(&other))
+            },
             shell: |fields| edit::<K>(fields, |spec| *spec = spec.shell()),
             check: |fields| Ok(value::from_fields::<K>(fields)?.check()),
             schema: || schemars::schema_for!(K),
             driver: |aws| Box::new(OnAws::<K> { aws, kind: PhantomData }),
         }
+    }
+}
+
+impl Info {
+    /// Whether AWS refuses to have two of this kind with these fields at once.
+    #[must_use]
+    pub fn clash(&self, one: &Fields, other: &Fields) -> bool {
+        let same = |names: &[&str]| {
+            !names.is_empty() && names.iter().all(|name| one.contains_key(*name) && one.get(*name) == other.get(*name))
+        };
+        same(&["name"]) || same(self.unique) || (self.excludes)(one, other)
     }
 }
 

@@ -4,6 +4,8 @@
 //! replaced, so that it is known which outputs are known; the second compares everything with that knowledge.
 //! `steps` then turns the outcome into steps with an order.
 
+mod blocked;
+mod outcome;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +16,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::address::{Address, hex};
-use crate::desired::{Desired, Resource};
-use crate::diff::{Change, diff};
-use crate::kind::{Health, Info, Live};
+use crate::desired::Desired;
+use crate::diff::Change;
+use crate::kind::{Health, Live};
 use crate::kinds;
-use crate::value::{Fields, Output, resolve};
+use crate::value::{Fields, Value};
+
+use outcome::{Outcome, Pass, compare, restorable};
 
 /// Everything of ours that is live, as one read of every kind found it.
 #[derive(Clone, Debug, Default)]
@@ -193,38 +197,6 @@ fn reach(graph: &StableDiGraph<Step, ()>, mut open: Vec<NodeIndex>, direction: D
     seen
 }
 
-/// What comparing found for one desired resource.
-#[derive(Clone)]
-struct Outcome<'a> {
-    info: &'static Info,
-    resource: &'a Resource,
-    live: Option<&'a Live<Fields>>,
-    /// `None` where nothing is to be done.
-    action: Option<Action>,
-    /// The fields to bring the resource to, resolved as far as known, with what runs own taken over.
-    fields: Fields,
-    changes: Vec<Change>,
-    reason: String,
-}
-
-impl Outcome<'_> {
-    /// Whether the replacement is made before the old one goes.
-    fn create_first(&self) -> bool {
-        let named = self.resource.fields.get("name");
-        let same_name = named.is_some() && named == self.live.and_then(|live| live.spec.get("name"));
-        self.info.create_first && !same_name
-    }
-
-    fn output(&self, name: &str) -> Option<String> {
-        let settled = match self.action {
-            None => true,
-            Some(Action::Update) => !self.info.moving.contains(&name),
-            Some(_) => self.live.is_some_and(|live| live.health == Health::Restorable),
-        };
-        self.live.filter(|_| settled).and_then(|live| live.outputs.get(name)).cloned()
-    }
-}
-
 /// Why a plan could not be made although nothing is wrong with the file: a defect of this program.
 #[derive(Debug, thiserror::Error)]
 #[error("the steps of {0} wait for each other; this is a defect of infra, please report it with the environment file")]
@@ -238,21 +210,26 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
     for live in &current {
         by_address.entry(&live.identity.address).or_default().push(live);
     }
-    let blocked = duplicates(&by_address);
+    for (address, all) in &mut by_address {
+        let alone = all.iter().all(|live| live.health == Health::Restorable);
+        let fits =
+            |live: &Live<Fields>| desired.resources.get(*address).is_none_or(|resource| restorable(resource, live));
+        all.retain(|live| live.health != Health::Restorable || (alone && fits(live)));
+    }
     let single = |address: &Address| by_address.get(address).and_then(|all| all.first()).copied();
 
     let mut outcomes: BTreeMap<&Address, Outcome> = BTreeMap::new();
     for resource in desired.in_order() {
-        let outcome = compare(resource, single(&resource.address), &outcomes, Pass::Early);
+        let outcome = compare(resource, single(&resource.address), &outcomes, &current, Pass::Early);
         outcomes.insert(&resource.address, outcome);
     }
     for resource in desired.in_order() {
-        let outcome = compare(resource, single(&resource.address), &outcomes, Pass::All);
+        let outcome = compare(resource, single(&resource.address), &outcomes, &current, Pass::All);
         outcomes.insert(&resource.address, outcome);
     }
 
-    let restorable = |live: &&&Live<Fields>| live.health != Health::Restorable;
-    let removed = current.iter().filter(|live| !outcomes.contains_key(&live.identity.address)).filter(restorable);
+    let removed = current.iter().filter(|live| live.health != Health::Restorable);
+    let removed = removed.filter(|live| !outcomes.contains_key(&live.identity.address));
     let removed: Vec<&Live<Fields>> = removed.copied().collect();
     let mut resources: Vec<Planned> = outcomes.values().filter_map(planned).collect();
     let why = if desired.resources.is_empty() { "all of the environment goes" } else { "no longer in the file" };
@@ -262,7 +239,7 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
     resources.extend(deposed.iter().map(|live| deletion(live, "left behind by a replacement")));
     resources.sort_by(|a, b| a.address.cmp(&b.address));
 
-    let steps = steps::build(&outcomes, &removed, &deposed)?;
+    let (steps, refused) = steps::build(&outcomes, &removed, &deposed)?;
     let unchanged = outcomes.values().filter(|outcome| outcome.action.is_none()).count();
     let outputs = outcomes.iter().filter_map(|(address, outcome)| {
         let live = outcome.live?;
@@ -275,7 +252,8 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
         live.notes.iter().map(|text| Note { address: live.identity.address.clone(), text: text.clone() })
     });
     let notes = notes.collect();
-    let digest = digest(desired, &resources, &current);
+    let digest = digest(desired, &resources, snapshot);
+    let (blocked, out) = blocked::find(&by_address, &outcomes, refused);
     let plan = Plan {
         project: desired.project.clone(),
         environment: desired.environment.clone(),
@@ -287,76 +265,9 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
         unchanged,
         notes,
         digest,
-        blocked: Vec::new(),
+        blocked,
     };
-    let doubled = blocked.iter().map(|blocked| blocked.address.clone()).collect();
-    Ok(Plan { blocked, ..plan.limited_to(&BTreeSet::new(), &doubled) })
-}
-
-fn duplicates(by_address: &BTreeMap<&Address, Vec<&Live<Fields>>>) -> Vec<Blocked> {
-    let doubled = by_address.iter().filter(|(_, all)| all.len() > 1);
-    doubled
-        .map(|(address, all)| Blocked {
-            address: (*address).clone(),
-            why: format!(
-                "{} live resources carry this address: {}",
-                all.len(),
-                all.iter().map(|live| live.id.as_str()).collect::<Vec<_>>().join(", ")
-            ),
-            help: "delete the one that nothing uses, or remove its infra: tags".to_owned(),
-        })
-        .collect()
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pass {
-    /// Only what is needed at creation: late fields may refer to what has not been looked at yet.
-    Early,
-    All,
-}
-
-fn compare<'a>(
-    resource: &'a Resource,
-    live: Option<&'a Live<Fields>>,
-    settled: &BTreeMap<&Address, Outcome<'a>>,
-    pass: Pass,
-) -> Outcome<'a> {
-    let info = resource.info();
-    let known = |output: &Output| settled.get(&output.of).and_then(|outcome| outcome.output(&output.name));
-    let mut fields = resolve(&resource.fields, &known);
-    // References that are now known may sort differently, and what runs own is taken over from the live resource.
-    // A specification that decoded with references also decodes with their text: on a defect, planning goes on without.
-    fields = match live {
-        Some(live) => (info.take_over)(&fields, &live.spec),
-        None => (info.normalize)(&fields),
-    }
-    .unwrap_or(fields);
-    let mut changes = live.map(|live| diff(info, &live.spec, &fields)).unwrap_or_default();
-    if pass == Pass::Early {
-        changes.retain(|change| !info.late.contains(&change.field()));
-    }
-    let (action, reason) = decide(info, live, &changes);
-    Outcome { info, resource, live, action, fields, changes, reason }
-}
-
-fn decide(info: &Info, live: Option<&Live<Fields>>, changes: &[Change]) -> (Option<Action>, String) {
-    let list = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join(", ");
-    let replacing: BTreeSet<&str> =
-        changes.iter().filter(|change| change.forces_replacement).map(Change::field).collect();
-    match live.map(|live| &live.health) {
-        None => (Some(Action::Create), "not in AWS".to_owned()),
-        Some(Health::Restorable) => (Some(Action::Create), "restored: it was scheduled for deletion".to_owned()),
-        Some(Health::Failed(why)) => (Some(Action::Replace), format!("it has failed: {why}")),
-        Some(_) if !replacing.is_empty() => {
-            let them = if info.create_first { "in place" } else { "in place, nor make the new one first" };
-            (Some(Action::Replace), format!("AWS cannot change {} {them}", list(replacing)))
-        }
-        Some(_) if !changes.is_empty() => {
-            (Some(Action::Update), format!("{} differs", list(changes.iter().map(Change::field).collect())))
-        }
-        Some(Health::Pending) => (Some(Action::Update), "not ready yet: waits for it".to_owned()),
-        Some(_) => (None, String::new()),
-    }
+    Ok(plan.limited_to(&BTreeSet::new(), &out))
 }
 
 fn planned(outcome: &Outcome) -> Option<Planned> {
@@ -388,11 +299,16 @@ fn deletion(live: &Live<Fields>, reason: &str) -> Planned {
     }
 }
 
-fn digest(desired: &Desired, resources: &[Planned], live: &[&Live<Fields>]) -> String {
-    let touched: BTreeSet<&Address> = resources.iter().map(|planned| &planned.address).collect();
-    let live = live.iter().filter(|live| touched.contains(&live.identity.address)).map(|live| &live.id);
-    let rests_on = (desired, resources, live.collect::<Vec<_>>());
+/// A plan rests on what is desired, on what differs, and on which live resources it touches or refers to.
+fn digest(desired: &Desired, resources: &[Planned], snapshot: &Snapshot) -> String {
+    let mut touched: BTreeSet<&Address> = resources.iter().map(|planned| &planned.address).collect();
+    let planned = touched.iter().filter_map(|address| desired.resources.get(*address)).collect::<Vec<_>>();
+    let referred = planned.iter().flat_map(|resource| resource.fields.values()).flat_map(Value::references);
+    touched.extend(referred.map(|output| &output.of));
+    let live = snapshot.live.iter().filter(|live| live.health != Health::Tombstone);
+    let live = live.filter(|live| touched.contains(&live.identity.address));
+    let ids: BTreeSet<_> = live.map(|live| (&live.identity.address, live.deposed, &live.id)).collect();
     // Serialising plain data to memory cannot fail; an empty text would only make a saved plan be refused.
-    let text = serde_json::to_string(&rests_on).unwrap_or_default();
+    let text = serde_json::to_string(&(desired, resources, ids)).unwrap_or_default();
     hex(&Sha256::digest(text.as_bytes()))
 }

@@ -42,6 +42,7 @@ impl Kind for DbParameterGroup {
     const NAME: &'static str = "db_parameter_group";
     const REPLACED_BY: &'static [&'static str] = &["name", "family", "description"];
     const CREATE_FIRST: bool = true;
+    const HELD_BY: &'static [&'static str] = &["db_instance"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["name", "arn"];
 

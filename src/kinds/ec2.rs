@@ -37,12 +37,17 @@ pub fn read_tags(tags: &[Tag]) -> Tags {
     tags.iter().filter_map(pair).collect()
 }
 
+/// Writes these tags beside those that are there.
+pub async fn tag(aws: &Aws, id: &str, tags: &Tags) -> Result<()> {
+    let request = aws.ec2().create_tags().resources(id).set_tags(Some(sdk_tags(tags)));
+    aws.call("ec2:CreateTags", request.send()).await.map(drop)
+}
+
 /// Brings the user's tags of a resource from `old` to `new`.
 pub async fn retag(aws: &Aws, id: &str, identity: &Identity, old: &Tags, new: &Tags) -> Result<()> {
     let (set, gone) = tags::change(identity, old, new);
     if !set.is_empty() {
-        let request = aws.ec2().create_tags().resources(id).set_tags(Some(sdk_tags(&set)));
-        aws.call("ec2:CreateTags", request.send()).await?;
+        tag(aws, id, &set).await?;
     }
     if !gone.is_empty() {
         let gone = gone.iter().map(|key| Tag::builder().key(key).build()).collect();

@@ -26,7 +26,10 @@ pub struct InternetGateway {
 
 impl Kind for InternetGateway {
     const NAME: &'static str = "internet_gateway";
+    // A VPC can only be deleted once its gateway is detached.
+    const LATE: &'static [&'static str] = &["vpc_id"];
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const UNIQUE: &'static [&'static str] = &["vpc_id"];
 
     fn shell(&self) -> Self {
         Self { vpc_id: None, ..self.clone() }

@@ -58,6 +58,7 @@ impl Kind for SecurityGroup {
     const LATE: &'static [&'static str] = &["ingress", "egress"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const HELD_BY: &'static [&'static str] = &["db_instance", "ecs_service", "load_balancer"];
 
     fn normalize(&mut self) {
         for rules in [&mut self.ingress, &mut self.egress] {
@@ -161,6 +162,10 @@ impl Kind for SecurityGroup {
             mark_exclusive(aws, &live.id, self.exclusive).await?;
         }
         ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        ec2::tag(aws, &live.id, tags).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

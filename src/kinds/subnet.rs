@@ -31,7 +31,14 @@ pub struct Subnet {
 impl Kind for Subnet {
     const NAME: &'static str = "subnet";
     const REPLACED_BY: &'static [&'static str] = &["vpc_id", "cidr", "zone"];
+    const CREATE_FIRST: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const HELD_BY: &'static [&'static str] = &["db_subnet_group", "ecs_service", "load_balancer"];
+
+    fn clashes(&self, other: &Self) -> bool {
+        let overlap = self.cidr.contains(&other.cidr) || other.cidr.contains(&self.cidr);
+        self.vpc_id == other.vpc_id && overlap
+    }
 
     fn shell(&self) -> Self {
         Self { public_addresses: false, ..self.clone() }
@@ -71,6 +78,10 @@ impl Kind for Subnet {
             aws.call("ec2:ModifySubnetAttribute", request.send()).await?;
         }
         ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+        ec2::tag(aws, &live.id, tags).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -216,6 +216,7 @@ impl Kind for TargetGroup {
     const REPLACED_BY: &'static [&'static str] =
         &["name", "vpc_id", "port", "protocol", "protocol_version", "target_type"];
     const CREATE_FIRST: bool = true;
+    const HELD_BY: &'static [&'static str] = &["listener", "listener_rule"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "dimension"];
 

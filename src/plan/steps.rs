@@ -2,20 +2,27 @@
 //!
 //! Hard edges are what AWS enforces: a thing is made after what it is made from, and deleted before it. Soft edges are
 //! what is better (an update of what one refers to, the order of kinds that no field shows); one that would close a
-//! circle is left out.
+//! circle is left out. So that the more important ones win, those that free something come first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::algo::{has_path_connecting, tarjan_scc};
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 
-use super::{Action, Deadlock, Outcome, Step, Verb};
+use super::{Action, Blocked, Deadlock, Outcome, Step, Verb, blocked};
 use crate::address::Address;
 use crate::kind::{Health, Info, Live};
 use crate::kinds;
-use crate::value::Fields;
+use crate::value::{Fields, Value};
 
 type Graph = StableDiGraph<Step, ()>;
+
+/// One live resource names another, which is deleted, in a field set at creation or in a late one.
+struct Use {
+    user: usize,
+    target: usize,
+    late: bool,
+}
 
 /// The nodes of one live or desired resource.
 #[derive(Clone, Copy, Default)]
@@ -35,9 +42,19 @@ impl Nodes {
     }
 }
 
+struct Soft {
+    from: NodeIndex,
+    to: NodeIndex,
+    /// What AWS would refuse without this edge.
+    refused: Option<Blocked>,
+}
+
 struct Builder<'a> {
     graph: Graph,
-    soft: Vec<(NodeIndex, NodeIndex)>,
+    /// Edges that give way where they would close a circle, the last ones first.
+    soft: Vec<Soft>,
+    /// What no order allows.
+    refused: Vec<Blocked>,
     desired: BTreeMap<&'a Address, Nodes>,
     /// Everything live, with its nodes. What is desired shares the nodes with `desired`.
     live: Vec<(&'a Live<Fields>, Nodes)>,
@@ -47,8 +64,14 @@ pub(super) fn build<'a>(
     outcomes: &BTreeMap<&'a Address, Outcome<'a>>,
     removed: &[&'a Live<Fields>],
     deposed: &[&'a Live<Fields>],
-) -> Result<Graph, Deadlock> {
-    let mut builder = Builder { graph: Graph::new(), soft: Vec::new(), desired: BTreeMap::new(), live: Vec::new() };
+) -> Result<(Graph, Vec<Blocked>), Deadlock> {
+    let mut builder = Builder {
+        graph: Graph::new(),
+        soft: Vec::new(),
+        refused: Vec::new(),
+        desired: BTreeMap::new(),
+        live: Vec::new(),
+    };
     for outcome in outcomes.values() {
         let nodes = builder.nodes(outcome);
         builder.desired.insert(&outcome.resource.address, nodes);
@@ -58,12 +81,16 @@ pub(super) fn build<'a>(
         let delete = Some(builder.step(&live.identity.address, Verb::Delete((*live).clone())));
         builder.live.push((live, Nodes { delete, ..Nodes::default() }));
     }
+    let uses = builder.uses();
+    builder.order_deletes(&uses, outcomes);
+    for outcome in outcomes.values() {
+        builder.order_unique(outcome, outcomes);
+    }
     for outcome in outcomes.values() {
         builder.order_making(outcome);
         builder.order_kinds(outcome);
-        builder.order_unique(outcome);
     }
-    builder.order_deleting(outcomes);
+    builder.empty_circles(&uses);
     builder.finish()
 }
 
@@ -82,8 +109,13 @@ impl<'a> Builder<'a> {
 
     fn soft(&mut self, from: Option<NodeIndex>, to: Option<NodeIndex>) {
         if let (Some(from), Some(to)) = (from, to) {
-            self.soft.push((from, to));
+            self.soft.push(Soft { from, to, refused: None });
         }
+    }
+
+    /// Like [`Self::soft`], but without it `refused` is what happens.
+    fn firm(&mut self, from: NodeIndex, to: NodeIndex, refused: Blocked) {
+        self.soft.push(Soft { from, to, refused: Some(refused) });
     }
 
     fn nodes(&mut self, outcome: &Outcome<'a>) -> Nodes {
@@ -101,11 +133,10 @@ impl<'a> Builder<'a> {
             (Some(Action::Replace), Some(live)) => {
                 (nodes.create, nodes.fill) = self.creation(outcome);
                 nodes.delete = Some(self.step(address, Verb::Delete(live.clone())));
-                if outcome.create_first() {
+                if outcome.create_first {
                     nodes.depose = Some(self.step(address, Verb::Depose(live.clone())));
                     self.hard(nodes.depose, nodes.create);
                     self.hard(nodes.create, nodes.delete);
-                    self.hard(nodes.fill, nodes.delete);
                 } else {
                     self.hard(nodes.delete, nodes.create);
                 }
@@ -132,27 +163,25 @@ impl<'a> Builder<'a> {
     /// A thing is made after what it refers to, and filled after what its late fields refer to.
     fn order_making(&mut self, outcome: &Outcome<'a>) {
         let nodes = self.desired[&outcome.resource.address];
+        let unknown = outcome.unknown();
         let filled = nodes.fill.or(nodes.update);
-        for output in outcome.resource.needs() {
+        self.soft(nodes.fill.filter(|_| nodes.depose.is_some()), nodes.delete);
+        let early = outcome.resource.needs().into_iter().map(|output| (output, nodes.make()));
+        let late = outcome.resource.needs_late().into_iter().map(|output| (output, filled));
+        for (output, user) in early.chain(late) {
             let needed = self.desired.get(&output.of).copied().unwrap_or_default();
-            self.hard(needed.create, nodes.make());
-            let moving = kinds::find(&output.of.kind).is_some_and(|info| info.moving.contains(&output.name.as_str()));
-            if moving {
-                self.hard(needed.update, nodes.make())
+            self.hard(needed.create, user);
+            if unknown.contains(output) {
+                self.hard(needed.update, user)
             } else {
-                self.soft(needed.update, nodes.make())
+                self.soft(needed.update, user)
             }
-            self.soft(needed.fill, nodes.make());
+            self.soft(needed.fill, user.filter(|user| Some(*user) == nodes.make()));
         }
         for address in &outcome.resource.after {
             let needed = self.desired.get(address).copied().unwrap_or_default();
             self.hard(needed.make(), nodes.make());
             self.soft(needed.fill, nodes.make());
-        }
-        for output in outcome.resource.needs_late() {
-            let needed = self.desired.get(&output.of).copied().unwrap_or_default();
-            self.hard(needed.create, filled);
-            self.soft(needed.update, filled);
         }
     }
 
@@ -171,45 +200,125 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What holds a port, a priority or a range goes before what takes it.
-    fn order_unique(&mut self, outcome: &Outcome<'a>) {
-        let Some(create) = self.desired[&outcome.resource.address].create else { return };
-        let unique = outcome.info.unique;
-        let same = |live: &Live<Fields>| {
-            live.identity.address.kind == outcome.info.name
-                && unique.iter().all(|name| live.spec.get(*name) == outcome.fields.get(*name))
-        };
-        let holders = self.live.iter().filter(|(live, _)| !unique.is_empty() && same(live));
-        let holders: Vec<_> = holders.filter_map(|(_, nodes)| nodes.delete).collect();
-        for delete in holders {
-            self.soft(Some(delete), Some(create));
+    /// What holds a name, a port or a range goes or changes before what takes it.
+    fn order_unique(&mut self, outcome: &Outcome<'a>, outcomes: &BTreeMap<&'a Address, Outcome<'a>>) {
+        let nodes = self.desired[&outcome.resource.address];
+        let (info, takes) = (outcome.info, &outcome.fields);
+        if outcome.live.is_some_and(|live| nodes.update.is_some() && info.clash(takes, &live.spec)) {
+            return;
+        }
+        let late = info.unique.iter().any(|name| info.late.contains(name));
+        let taking = nodes.fill.filter(|_| late).or(nodes.make());
+        let address = &outcome.resource.address;
+        let Some(taking) = taking else { return };
+        let holds = |live: &Live<Fields>| live.identity.address.kind == info.name && info.clash(takes, &live.spec);
+        for (live, holder) in self.live.clone().into_iter().filter(|(live, _)| holds(live)) {
+            let of = &live.identity.address;
+            let keeps = || outcomes.get(of).is_some_and(|holder| info.clash(takes, &holder.in_the_end()));
+            match holder.delete.or(holder.update) {
+                Some(freed) if holder.delete.is_some() || !keeps() => {
+                    self.firm(freed, taking, blocked::taken(address, of))
+                }
+                _ => self.refused.push(blocked::kept(address, of)),
+            }
         }
     }
 
-    /// What refers to a thing goes or changes before that thing is deleted.
-    fn order_deleting(&mut self, outcomes: &BTreeMap<&'a Address, Outcome<'a>>) {
+    /// Who of the live resources names whom, by their numbers.
+    fn uses(&self) -> Vec<Use> {
         let index = index(&self.live);
-        for user in 0..self.live.len() {
-            let (live, nodes) = self.live[user];
+        let mut uses = Vec::new();
+        for (user, (live, _)) in self.live.iter().enumerate() {
             let Some(info) = kinds::find(&live.identity.address.kind) else { continue };
             let (early, late) = referred(info, live, &index);
-            for target in early.union(&late).filter(|target| **target != user) {
-                let (used, used_nodes) = self.live[*target];
-                let Some(delete) = used_nodes.delete else { continue };
-                if nodes.delete.is_some() && early.contains(target) {
-                    self.hard(nodes.delete, Some(delete));
-                } else if nodes.delete.is_some() {
-                    let empty = self.empty(user, info);
-                    self.hard(Some(empty), Some(delete));
-                } else if outcomes.get(&used.identity.address).is_none_or(Outcome::create_first) {
-                    self.soft(nodes.update.or(nodes.create), Some(delete));
+            uses.extend(early.iter().map(|target| Use { user, target: *target, late: false }));
+            uses.extend(late.difference(&early).map(|target| Use { user, target: *target, late: true }));
+        }
+        uses.retain(|one| one.user != one.target && self.live[one.target].1.delete.is_some());
+        uses
+    }
+
+    /// What refers to a thing goes or changes before that thing is deleted.
+    fn order_deletes(&mut self, uses: &[Use], outcomes: &BTreeMap<&'a Address, Outcome<'a>>) {
+        for Use { user, target, .. } in uses.iter().filter(|one| !one.late) {
+            let ((used, used_nodes), (live, nodes)) = (self.live[*target], self.live[*user]);
+            let outcome = outcomes.get(&used.identity.address).filter(|_| !used.deposed);
+            let goes_first = outcome.is_some_and(Outcome::goes_first);
+            match nodes.delete {
+                Some(delete) => self.hard(Some(delete), used_nodes.delete),
+                None if goes_first => {}
+                None => {
+                    let info = kinds::find(&used.identity.address.kind);
+                    let holds = info.is_some_and(|info| info.held_by.contains(&live.identity.address.kind.as_str()));
+                    match nodes.update.zip(used_nodes.delete).filter(|_| holds) {
+                        Some((update, delete)) => {
+                            let users = [live.identity.address.to_string()];
+                            self.firm(update, delete, blocked::held(&used.identity.address, &users));
+                        }
+                        None => self.soft(nodes.update, used_nodes.delete),
+                    }
                 }
             }
+        }
+        for (live, nodes) in self.live.clone() {
+            let Some(info) = kinds::find(&live.identity.address.kind) else { continue };
             for (other, other_nodes) in self.live.clone() {
                 if info.after.contains(&other.identity.address.kind.as_str()) {
                     self.soft(nodes.delete, other_nodes.delete);
                 }
             }
+        }
+    }
+
+    /// What stays takes out of its late fields what goes before its replacement is there.
+    fn let_go(&mut self, user: usize, targets: &[usize]) {
+        let (live, nodes) = self.live[user];
+        let Some(info) = kinds::find(&live.identity.address.kind) else { return };
+        let gone: Vec<&Live<Fields>> = targets.iter().map(|target| self.live[*target].0).collect();
+        let late = |name: &String| info.late.contains(&name.as_str());
+        let kept = live.spec.iter().filter_map(|(name, value)| {
+            let value = if late(name) { without(value, &gone)? } else { value.clone() };
+            Some((name.clone(), value))
+        });
+        let fields: Fields = kept.collect();
+        let empty = self.step(&live.identity.address, Verb::Empty { live: live.clone(), fields: fields.clone() });
+        self.live[user].1.empty = Some(empty);
+        self.hard(Some(empty), nodes.update);
+        for (other, other_nodes) in self.live.clone() {
+            if kinds::find(&other.identity.address.kind).is_some_and(|other| other.after.contains(&info.name)) {
+                self.soft(other_nodes.delete, Some(empty));
+            }
+        }
+        for target in targets {
+            self.hard(Some(empty), self.live[*target].1.delete);
+        }
+        if let Some(Verb::Update { live, .. }) = nodes.update.map(|update| &mut self.graph[update].verb) {
+            live.spec = fields;
+        }
+    }
+
+    /// What names in a late field what is deleted goes or changes before, or is emptied where each waits for the other.
+    fn empty_circles(&mut self, uses: &[Use]) {
+        let mut held: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for Use { user, target, .. } in uses.iter().filter(|one| one.late) {
+            let ((live, nodes), used) = (self.live[*user], self.live[*target].1);
+            let (Some(info), Some(first), Some(then)) =
+                (kinds::find(&live.identity.address.kind), nodes.delete.or(nodes.update), used.delete)
+            else {
+                continue;
+            };
+            if !has_path_connecting(&self.graph, then, first, None) {
+                self.hard(Some(first), Some(then));
+            } else if nodes.delete.is_some() {
+                let empty = self.empty(*user, info);
+                self.hard(Some(empty), Some(then));
+                self.soft_after_moves(then, empty);
+            } else {
+                held.entry(*user).or_default().push(*target);
+            }
+        }
+        for (user, targets) in held {
+            self.let_go(user, &targets);
         }
     }
 
@@ -223,18 +332,32 @@ impl<'a> Builder<'a> {
         self.live[user].1.empty = Some(empty);
         self.hard(Some(empty), nodes.delete);
         // A create-first replacement keeps serving until its users have moved; only then is it emptied.
-        self.hard(nodes.create.filter(|_| nodes.depose.is_some()), Some(empty));
+        self.soft(nodes.create.filter(|_| nodes.depose.is_some()), Some(empty));
+        if let Some(delete) = nodes.delete {
+            self.soft_after_moves(delete, empty);
+        }
         empty
     }
 
-    fn finish(mut self) -> Result<Graph, Deadlock> {
-        for (from, to) in std::mem::take(&mut self.soft) {
+    /// What lets go before `delete` also does so before `empty`.
+    fn soft_after_moves(&mut self, delete: NodeIndex, empty: NodeIndex) {
+        let moves = self.soft.iter().filter(|soft| soft.to == delete).map(|soft| soft.from);
+        for from in moves.collect::<Vec<_>>() {
+            self.soft(Some(from), Some(empty));
+        }
+    }
+
+    fn finish(mut self) -> Result<(Graph, Vec<Blocked>), Deadlock> {
+        let mut blocked = std::mem::take(&mut self.refused);
+        for Soft { from, to, refused } in std::mem::take(&mut self.soft) {
             if from != to && !has_path_connecting(&self.graph, to, from, None) {
                 self.graph.update_edge(from, to, ());
+            } else {
+                blocked.extend(refused);
             }
         }
         match tarjan_scc(&self.graph).into_iter().find(|group| group.len() > 1) {
-            None => Ok(self.graph),
+            None => Ok((self.graph, blocked)),
             Some(group) => {
                 let names: BTreeSet<_> = group.iter().map(|node| self.graph[*node].address.to_string()).collect();
                 Err(Deadlock(names.into_iter().collect::<Vec<_>>().join(", ")))
@@ -246,6 +369,25 @@ impl<'a> Builder<'a> {
 fn without_late(info: &Info, fields: &Fields) -> Fields {
     let early = fields.iter().filter(|(name, _)| !info.late.contains(&name.as_str()));
     early.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The value without the texts, and the entries of lists, that name one of `gone`.
+fn without(value: &Value, gone: &[&Live<Fields>]) -> Option<Value> {
+    match value {
+        Value::Text(text) => {
+            let named = gone.iter().any(|live| live.outputs.values().any(|output| output == text));
+            (!named).then(|| value.clone())
+        }
+        Value::List(items) => {
+            let whole = |item: &&Value| without(item, gone).as_ref() == Some(*item);
+            Some(Value::List(items.iter().filter(whole).cloned().collect()))
+        }
+        Value::Map(fields) => {
+            let kept = fields.iter().filter_map(|(name, value)| Some((name.clone(), without(value, gone)?)));
+            Some(Value::Map(kept.collect()))
+        }
+        other => Some(other.clone()),
+    }
 }
 
 /// Which live resources the texts of others may name: by id, ARN or name.

@@ -51,13 +51,16 @@ fn line(out: &mut String, planned: &Planned, width: usize, explain: &Explain) {
     let rest = WIDTH.saturating_sub(head.chars().count() + 2).max(20);
     let harm = harm(planned.harm);
     let mut about = match planned.action {
-        Action::Create if explain.is_new(&planned.address) => explain.gist(&planned.address, rest),
+        Action::Create => explain.gist(&planned.address, rest).unwrap_or_else(|| planned.reason.clone()),
         _ => planned.reason.clone(),
     };
     if !harm.is_empty() {
         about = format!("{}: {about}", paint(RED, harm));
     }
-    let _ = writeln!(out, "{}  {}", paint(style, &head), paint(DIM, &about));
+    let _ = match about.is_empty() {
+        true => writeln!(out, "{}", paint(style, head.trim_end())),
+        false => writeln!(out, "{}  {}", paint(style, &head), paint(DIM, &about)),
+    };
     for change in &planned.changes {
         let _ = writeln!(out, "      {}", explain.change(change));
     }
@@ -87,7 +90,9 @@ pub(super) struct Explain<'a> {
 
 impl<'a> Explain<'a> {
     pub fn new(plan: &'a Plan) -> Self {
-        let actions = plan.resources.iter().map(|planned| (&planned.address, planned.action)).collect();
+        // What a replacement left behind has the address of what is there now, which is the one that is meant.
+        let kept = plan.resources.iter().filter(|planned| planned.action != Action::Delete);
+        let actions = kept.map(|planned| (&planned.address, planned.action)).collect();
         let created = plan.steps.node_weights().filter_map(|step| match &step.verb {
             Verb::Create(fields) => Some((&step.address, fields)),
             _ => None,
@@ -95,13 +100,10 @@ impl<'a> Explain<'a> {
         Self { actions, created: created.collect() }
     }
 
-    fn is_new(&self, address: &Address) -> bool {
-        self.created.contains_key(address)
-    }
-
-    /// The plain fields of a new resource that fit into `width`, without those that have the kind's default.
-    fn gist(&self, address: &Address, width: usize) -> String {
-        let Some(fields) = self.created.get(address) else { return String::new() };
+    /// The plain fields of a new resource that fit into `width`, without those that have the kind's default; nothing
+    /// where it is not made but restored.
+    fn gist(&self, address: &Address, width: usize) -> Option<String> {
+        let fields = self.created.get(address)?;
         let defaults = kinds::find(&address.kind).map(defaults).unwrap_or_default();
         let chosen = fields.iter().filter(|(name, value)| defaults.get(*name) != Some(*value));
         let plain = chosen.filter_map(|(name, value)| match value {
@@ -119,7 +121,7 @@ impl<'a> Explain<'a> {
                 gist.push_str(&part);
             }
         }
-        gist
+        Some(gist)
     }
 
     fn change(&self, change: &Change) -> String {

@@ -62,7 +62,7 @@ async fn run(
     (report, events)
 }
 
-fn go_on() -> watch::Receiver<Signal> {
+pub fn go_on() -> watch::Receiver<Signal> {
     let (sender, receiver) = watch::channel(Signal::Run);
     std::mem::forget(sender);
     receiver

@@ -1,6 +1,7 @@
 //! Tests against the emulator: each kind over its driver, and the real binary.
 
 mod certificate;
+mod core;
 mod ecs;
 mod elb;
 mod executor;

@@ -14,6 +14,31 @@ use infra::value::{Fields, Outputs};
 
 /// Kinds whose deletion AWS allows while others still name them.
 const LOOSE: &[&str] = &["iam_role", "log_group", "kms_key", "secret", "task_definition", "certificate"];
+/// Kinds that hold nothing of what they name: definitions, and tables of what goes where.
+const LOOSE_USERS: &[&str] = &["task_definition", "iam_role", "secret", "log_group"];
+/// Pairs in which AWS deletes the second while the first names it.
+const LOOSE_PAIRS: &[(&str, &str)] =
+    &[("route_table", "subnet"), ("route_table", "nat_gateway"), ("route_table", "internet_gateway")];
+
+/// Whether these fields name an output of `target`.
+pub fn names(fields: &Fields, target: &Live<Fields>) -> bool {
+    let named = |text: &str| {
+        target
+            .outputs
+            .values()
+            .any(|output| text == output || (output.ends_with('/') && text.starts_with(output.as_str())))
+    };
+    let mut found = false;
+    fields.values().for_each(|value| value.visit_texts(&mut |text| found |= named(text)));
+    found
+}
+
+/// Whether AWS refuses to delete `target` as long as `user` is as it is.
+pub fn holds(user: &Live<Fields>, target: &Live<Fields>) -> bool {
+    let (kind, of) = (user.identity.address.kind.as_str(), target.identity.address.kind.as_str());
+    let loose = LOOSE.contains(&of) || LOOSE_USERS.contains(&kind) || LOOSE_PAIRS.contains(&(kind, of));
+    !loose && [user, target].iter().all(|live| live.health != Health::Tombstone) && names(&user.spec, target)
+}
 
 #[derive(Default)]
 pub struct World {
@@ -25,6 +50,8 @@ pub struct World {
     /// How many polls say that a new resource is not ready.
     pub slowness: u32,
     pub waits: BTreeMap<Id, u32>,
+    /// Outputs that moved on. What they name is still there, such as an earlier revision.
+    pub past: BTreeSet<String>,
     pub made: u32,
 }
 
@@ -49,6 +76,11 @@ struct InMemory {
 }
 
 impl World {
+    /// A world that holds these.
+    pub fn of(live: Vec<Live<Fields>>) -> Self {
+        Self { live: live.into_iter().map(|live| (live.id.clone(), live)).collect(), ..Self::default() }
+    }
+
     fn call(&mut self, verb: &str, address: &Address) -> Result<()> {
         let call = format!("{verb} {address}");
         self.calls.push(call.clone());
@@ -58,16 +90,6 @@ impl World {
         }
     }
 
-    /// The live resources that these fields name, other than `but`.
-    fn named<'a>(&'a self, fields: &'a Fields, but: &str) -> Vec<&'a Live<Fields>> {
-        let mut texts = BTreeSet::new();
-        fields.values().for_each(|value| value.visit_texts(&mut |text| texts.extend([text])));
-        let names = |live: &Live<Fields>| {
-            live.outputs.values().any(|output| texts.iter().any(|text| text.starts_with(output.as_str())))
-        };
-        self.live.values().filter(|live| live.id != but && names(live)).collect()
-    }
-
     /// Texts that look like outputs of this world but belong to nothing live.
     fn dangling(&self, fields: &Fields) -> Option<String> {
         let known: BTreeSet<&str> =
@@ -75,7 +97,10 @@ impl World {
         let mut dangling = None;
         fields.values().for_each(|value| {
             value.visit_texts(&mut |text| {
-                if text.starts_with("mem/") && !known.iter().any(|name| text.starts_with(name)) {
+                if text.starts_with("mem/")
+                    && !self.past.contains(text)
+                    && !known.iter().any(|name| text.starts_with(name))
+                {
                     dangling = Some(text.to_owned());
                 }
             });
@@ -90,8 +115,8 @@ impl World {
         let clash = |live: &&Live<Fields>| {
             live.id != but
                 && live.identity.address.kind == info.name
-                && !info.unique.is_empty()
-                && info.unique.iter().all(|name| live.spec.get(*name) == fields.get(*name))
+                && live.health != Health::Tombstone
+                && info.clash(fields, &live.spec)
         };
         match self.live.values().find(clash) {
             Some(live) => {
@@ -139,11 +164,13 @@ impl Driver for InMemory {
         let moving = self.info.moving;
         world.made += 1;
         let revision = world.made;
+        let world = &mut *world;
         let found = world.live.get_mut(&live.id).ok_or_else(|| missing(&live.id))?;
         found.spec = fields.clone();
         found.health = Health::Ok;
         for name in moving {
-            found.outputs.insert((*name).to_owned(), format!("mem/{}/{revision}/{name}/", self.info.name));
+            let moved = found.outputs.insert((*name).to_owned(), format!("mem/{}/{revision}/{name}/", self.info.name));
+            world.past.extend(moved);
         }
         Ok(())
     }
@@ -151,30 +178,32 @@ impl Driver for InMemory {
     async fn delete(&self, live: &Live<Fields>) -> Result<()> {
         let mut world = self.world.lock().unwrap();
         world.call("delete", &live.identity.address)?;
+        if !world.live.contains_key(&live.id) {
+            return Ok(());
+        }
         let users: Vec<String> = world
             .live
             .values()
-            .filter(|user| world.named(&user.spec, &user.id).iter().any(|named| named.id == live.id))
+            .filter(|user| user.id != live.id && holds(user, &world.live[&live.id]))
             .map(|user| user.identity.address.to_string())
             .collect();
-        if !users.is_empty() && !LOOSE.contains(&self.info.name) {
+        if !users.is_empty() {
             return Err(Failure::new("memory", "DependencyViolation", format!("used by {}", users.join(", "))));
         }
-        world.live.remove(&live.id);
+        let outputs = world.live.remove(&live.id).map(|gone| gone.outputs).unwrap_or_default();
+        world.past.extend(self.info.moving.iter().filter_map(|name| outputs.get(*name).cloned()));
         Ok(())
     }
 
     async fn poll(&self, id: &Id) -> Result<Progress> {
         let mut world = self.world.lock().unwrap();
-        let Some(live) = world.live.get(id) else { return Ok(Progress::Gone) };
-        let outputs = live.outputs.clone();
-        match world.waits.get_mut(id) {
-            Some(waits) if *waits > 0 => {
-                *waits -= 1;
-                Ok(Progress::waiting("state pending"))
-            }
-            _ => Ok(Progress::Ready(outputs)),
+        if let Some(waits) = world.waits.get_mut(id).filter(|waits| **waits > 0) {
+            *waits -= 1;
+            return Ok(Progress::waiting("state pending"));
         }
+        let Some(live) = world.live.get_mut(id) else { return Ok(Progress::Gone) };
+        live.health = Health::Ok;
+        Ok(Progress::Ready(live.outputs.clone()))
     }
 
     async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()> {
