@@ -20,7 +20,7 @@ fn evolutions() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<Edit>>)> {
 
 /// The same cases at each run. `PROPTEST_CASES` asks for more of them.
 fn runner() -> TestRunner {
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 32 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 64 };
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
