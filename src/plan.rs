@@ -20,7 +20,7 @@ use crate::desired::Desired;
 use crate::diff::Change;
 use crate::kind::{Health, Live};
 use crate::kinds;
-use crate::value::{Fields, Value};
+use crate::value::{Fields, Output, Outputs, Value};
 
 use outcome::{Outcome, Pass, compare, restorable};
 
@@ -129,7 +129,9 @@ pub struct Plan {
     /// An edge leads from a step to one that waits for it.
     pub steps: StableDiGraph<Step, ()>,
     /// The outputs that are known before anything is done.
-    pub outputs: BTreeMap<Address, crate::value::Outputs>,
+    pub outputs: BTreeMap<Address, Outputs>,
+    /// Whose the ids and ARNs of live resources are, for whoever reads them in a change.
+    pub names: BTreeMap<String, Output>,
     pub unchanged: usize,
     pub blocked: Vec<Blocked>,
     pub notes: Vec<Note>,
@@ -216,17 +218,7 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
             |live: &Live<Fields>| desired.resources.get(*address).is_none_or(|resource| restorable(resource, live));
         all.retain(|live| live.health != Health::Restorable || (alone && fits(live)));
     }
-    let single = |address: &Address| by_address.get(address).and_then(|all| all.first()).copied();
-
-    let mut outcomes: BTreeMap<&Address, Outcome> = BTreeMap::new();
-    for resource in desired.in_order() {
-        let outcome = compare(resource, single(&resource.address), &outcomes, &current, Pass::Early);
-        outcomes.insert(&resource.address, outcome);
-    }
-    for resource in desired.in_order() {
-        let outcome = compare(resource, single(&resource.address), &outcomes, &current, Pass::All);
-        outcomes.insert(&resource.address, outcome);
-    }
+    let outcomes = outcomes(desired, &by_address, &current);
 
     let removed = current.iter().filter(|live| live.health != Health::Restorable);
     let removed = removed.filter(|live| !outcomes.contains_key(&live.identity.address));
@@ -241,17 +233,6 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
 
     let (steps, refused) = steps::build(&outcomes, &removed, &deposed)?;
     let unchanged = outcomes.values().filter(|outcome| outcome.action.is_none()).count();
-    let outputs = outcomes.iter().filter_map(|(address, outcome)| {
-        let live = outcome.live?;
-        let known = live.outputs.keys().filter_map(|name| Some((name.clone(), outcome.output(name)?)));
-        Some(((*address).clone(), known.collect()))
-    });
-    let outputs = outputs.collect();
-    let there = current.iter().filter(|live| live.health != Health::Restorable);
-    let notes = there.flat_map(|live| {
-        live.notes.iter().map(|text| Note { address: live.identity.address.clone(), text: text.clone() })
-    });
-    let notes = notes.collect();
     let digest = digest(desired, &resources, snapshot);
     let (blocked, out) = blocked::find(&by_address, &outcomes, refused);
     let plan = Plan {
@@ -261,13 +242,55 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
         region: desired.region.clone(),
         resources,
         steps,
-        outputs,
+        outputs: known_outputs(&outcomes),
+        names: names(&current),
         unchanged,
-        notes,
+        notes: notes(&current),
         digest,
         blocked,
     };
     Ok(plan.limited_to(&BTreeSet::new(), &out))
+}
+
+fn outcomes<'a>(
+    desired: &'a Desired,
+    by_address: &BTreeMap<&Address, Vec<&'a Live<Fields>>>,
+    current: &[&'a Live<Fields>],
+) -> BTreeMap<&'a Address, Outcome<'a>> {
+    let single = |address: &Address| by_address.get(address).and_then(|all| all.first()).copied();
+    let mut outcomes: BTreeMap<&Address, Outcome> = BTreeMap::new();
+    for pass in [Pass::Early, Pass::All] {
+        for resource in desired.in_order() {
+            let outcome = compare(resource, single(&resource.address), &outcomes, current, pass);
+            outcomes.insert(&resource.address, outcome);
+        }
+    }
+    outcomes
+}
+
+fn known_outputs(outcomes: &BTreeMap<&Address, Outcome>) -> BTreeMap<Address, Outputs> {
+    let known = outcomes.iter().filter_map(|(address, outcome)| {
+        let live = outcome.live?;
+        let known = live.outputs.keys().filter_map(|name| Some((name.clone(), outcome.output(name)?)));
+        Some(((*address).clone(), known.collect()))
+    });
+    known.collect()
+}
+
+fn names(current: &[&Live<Fields>]) -> BTreeMap<String, Output> {
+    let names = current.iter().flat_map(|live| {
+        ["id", "arn"].into_iter().filter_map(|name| {
+            let output = Output { of: live.identity.address.clone(), name: name.to_owned() };
+            Some((live.outputs.get(name)?.clone(), output))
+        })
+    });
+    names.collect()
+}
+
+fn notes(current: &[&Live<Fields>]) -> Vec<Note> {
+    let there = current.iter().filter(|live| live.health != Health::Restorable);
+    let note = |live: &Live<Fields>, text: &String| Note { address: live.identity.address.clone(), text: text.clone() };
+    there.flat_map(|live| live.notes.iter().map(|text| note(live, text))).collect()
 }
 
 fn planned(outcome: &Outcome) -> Option<Planned> {

@@ -86,6 +86,7 @@ fn summary(plan: &Plan) -> String {
 pub(super) struct Explain<'a> {
     actions: BTreeMap<&'a Address, Action>,
     created: BTreeMap<&'a Address, &'a Fields>,
+    names: &'a BTreeMap<String, Output>,
 }
 
 impl<'a> Explain<'a> {
@@ -97,7 +98,7 @@ impl<'a> Explain<'a> {
             Verb::Create(fields) => Some((&step.address, fields)),
             _ => None,
         });
-        Self { actions, created: created.collect() }
+        Self { actions, created: created.collect(), names: &plan.names }
     }
 
     /// The plain fields of a new resource that fit into `width`, without those that have the kind's default; nothing
@@ -130,26 +131,26 @@ impl<'a> Explain<'a> {
         let body = match (&change.before, &change.after) {
             (Value::Null, after) => format!("{} {path}: {}", paint(super::GREEN, "+"), self.value(after)),
             (before, Value::Null) => format!("{} {path}: {}", paint(RED, "-"), self.value(before)),
-            (before, after) => {
-                format!("{} {path}: {} → {}", paint(YELLOW, "~"), self.value(before), self.unknown_or(after))
+            // The id that is there, not whose it is: the new one is often of the same address.
+            (Value::Text(before), Value::Template(after)) => {
+                let after = self.template(after);
+                format!("{} {path}: {before:?} → {}", paint(YELLOW, "~"), after.trim_start_matches("→ "))
             }
+            (before, after) => format!("{} {path}: {} → {}", paint(YELLOW, "~"), self.value(before), self.value(after)),
         };
         body + &forced
     }
 
-    fn unknown_or(&self, value: &Value) -> String {
-        match value {
-            Value::Template(template) => self.template(template).trim_start_matches("→ ").to_owned(),
-            other => self.value(other),
-        }
-    }
 
     pub fn value(&self, value: &Value) -> String {
         match value {
             Value::Null => "nothing".to_owned(),
             Value::Bool(value) => value.to_string(),
             Value::Number(value) => value.to_string(),
-            Value::Text(text) => format!("{text:?}"),
+            Value::Text(text) => match self.names.get(text) {
+                Some(output) => format!("{} of {}", output.name, output.of),
+                None => format!("{text:?}"),
+            },
             Value::List(items) => {
                 format!("[{}]", items.iter().map(|item| self.value(item)).collect::<Vec<_>>().join(", "))
             }

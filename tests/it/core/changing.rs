@@ -111,7 +111,7 @@ fn a_rule_that_names_another_group_shows_its_id_where_it_is_known() {
 
       ~ update  security_group.api  ingress differs
           - ingress: {peer: {cidr: "10.0.0.0/8"}, ports: 3000, protocol: "tcp"}
-          + ingress: {peer: {security_group: "security_group.web#id"}, ports: 3000, protocol: "tcp"}
+          + ingress: {peer: {security_group: id of security_group.web}, ports: 3000, protocol: "tcp"}
       ~ update  security_group.web  ingress differs
           - ingress: {peer: {cidr: "0.0.0.0/0"}, ports: 80, protocol: "tcp"}
           + ingress: {peer: {cidr: "0.0.0.0/0"}, ports: 443, protocol: "tcp"}
@@ -202,14 +202,14 @@ fn a_reference_to_another_of_the_same_kind() {
         "internet_gateway.main: { vpc_id: \"${vpc.main.id}\" }",
         "internet_gateway.main: { vpc_id: \"${vpc.other.id}\" }",
     );
-    assert_snapshot!(check(&desired, &network), @r#"
+    assert_snapshot!(check(&desired, &network), @r"
     test (acme, account 123456789012, us-east-1)
 
       ~ update  internet_gateway.main  vpc_id differs
-          ~ vpc_id: "vpc.main#id" → "vpc.other#id"
+          ~ vpc_id: id of vpc.main → id of vpc.other
 
     Plan: 1 to update, 4 unchanged.
-    "#);
+    ");
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn everything() {
 
       + create  subnet.a  cidr 10.0.0.0/20, zone us-east-1a
       + create  subnet.b  cidr 10.0.16.0/20, zone us-east-1b
-      + create  vpc.main  cidr 10.0.0.0/16, dns_support
+      + create  vpc.main  cidr 10.0.0.0/16
 
     Plan: 3 to create, 0 unchanged.
     ");
@@ -86,10 +86,10 @@ fn a_service_with_all_that_it_needs() {
     assert_snapshot!(check(SERVICE, ""), @r"
     test (acme, account 123456789012, us-east-1)
 
-      + create  ecs_cluster.main     container_insights disabled
-      + create  ecs_service.api      availability_zone_rebalancing, desired_count 1
+      + create  ecs_cluster.main
+      + create  ecs_service.api
       + create  security_group.api   description api, vpc_id vpc-1
-      + create  task_definition.api  architecture X86_64, cpu 256, image_owner file
+      + create  task_definition.api  cpu 256, memory 512
 
     Plan: 4 to create, 0 unchanged. About 4 minutes.
     ");
@@ -106,8 +106,8 @@ fn a_database() {
     assert_snapshot!(check(DATABASE, ""), @r"
     test (acme, account 123456789012, us-east-1)
 
-      + create  db_instance.main      apply now, auto_minor_version_upgrade
-      + create  db_subnet_group.main  description Managed by infra
+      + create  db_instance.main      class db.t4g.micro, engine postgres, port 5432
+      + create  db_subnet_group.main
       + create  security_group.db     description db, vpc_id vpc-1
 
     Plan: 3 to create, 0 unchanged. About 12 minutes.
@@ -172,9 +172,9 @@ subnet.c: { vpc_id: "${vpc.main.id}", size: 20 }
 "#;
     assert_snapshot!(wrong(desired), @r"
     vpc.main cidr: vpc.main: 10.0.0.0/8 is not between /16 and /28, which AWS asks for
-    vpcs.other: there is no kind `vpcs` (the nearest is `vpc`)
+    vpcs.other: there is no kind `vpcs`
     subnet.c: subnet.c: unknown field `size`, expected one of `vpc_id`, `cidr`, `zone`, `public_addresses`, `tags`
-    subnet.a: subnet.a refers to vpc.man, which is not in the file (the nearest address is vpc.main)
+    subnet.a: subnet.a refers to vpc.man, which is not in the file (did you mean vpc.main?)
     subnet.b: vpc.main has no output `arn` (it has id)
     subnet.b: subnet.b comes after vpc.none, which is not in the file
     ");

@@ -17,7 +17,7 @@ fn what_has_failed_is_replaced() {
 
       ± replace nat_gateway.a  replacement: it has failed: no address left
       ~ update  route_table.a  routes differs
-          - routes: {destination: "0.0.0.0/0", target: {nat_gateway: "nat_gateway.a#id"}}
+          - routes: {destination: "0.0.0.0/0", target: {nat_gateway: id of nat_gateway.a}}
           + routes: {destination: "0.0.0.0/0", target: {nat_gateway: → id of nat_gateway.a (replaced in this plan)}}
 
     Plan: 1 to replace, 1 to update, 0 unchanged. About 4 minutes.
@@ -35,8 +35,8 @@ fn what_has_failed_and_left_the_file_is_deleted() {
     assert_snapshot!(check("", &live), @r"
     test (acme, account 123456789012, us-east-1)
 
-      - delete  nat_gateway.a  no longer in the file
-      - delete  route_table.a  no longer in the file
+      - delete  nat_gateway.a  all of the environment goes
+      - delete  route_table.a  all of the environment goes
 
     Plan: 2 to delete, 0 unchanged. About 2 minutes.
     ");
@@ -105,7 +105,7 @@ fn what_is_gone_is_made_again_whoever_still_shows_it() {
     assert_snapshot!(check("", &live), @r"
     test (acme, account 123456789012, us-east-1)
 
-      - delete  route_table.a  no longer in the file
+      - delete  route_table.a  all of the environment goes
 
     Plan: 1 to delete, 0 unchanged.
     ");
@@ -124,9 +124,9 @@ fn what_is_gone_beside_what_is_there() {
     assert_snapshot!(check("", &live), @r"
     test (acme, account 123456789012, us-east-1)
 
-      - delete  subnet.a  no longer in the file
-      - delete  subnet.b  no longer in the file
-      - delete  vpc.main  no longer in the file
+      - delete  subnet.a  all of the environment goes
+      - delete  subnet.b  all of the environment goes
+      - delete  vpc.main  all of the environment goes
 
     Plan: 3 to delete, 0 unchanged.
     ");
@@ -163,7 +163,7 @@ fn what_is_scheduled_for_deletion_under_another_name_is_no_match() {
     assert_snapshot!(check("secret.key: { name: new }", "secret.key: { name: old, is: restorable }"), @r"
     test (acme, account 123456789012, us-east-1)
 
-      + create  secret.key  description , name new, recovery_window_days 30
+      + create  secret.key  name new
 
     Plan: 1 to create, 0 unchanged.
     ");

@@ -9,9 +9,9 @@ fn everything() {
     assert_snapshot!(check("", NETWORK), @r"
     test (acme, account 123456789012, us-east-1)
 
-      - delete  subnet.a  no longer in the file
-      - delete  subnet.b  no longer in the file
-      - delete  vpc.main  no longer in the file
+      - delete  subnet.a  all of the environment goes
+      - delete  subnet.b  all of the environment goes
+      - delete  vpc.main  all of the environment goes
 
     Plan: 3 to delete, 0 unchanged.
     ");
@@ -41,7 +41,7 @@ fn a_group_that_stays_lets_go_of_one_that_goes() {
 
       - delete  security_group.web  no longer in the file
       ~ update  security_group.api  ingress differs
-          - ingress: {peer: {security_group: "security_group.web#id"}, ports: 3000, protocol: "tcp"}
+          - ingress: {peer: {security_group: id of security_group.web}, ports: 3000, protocol: "tcp"}
           + ingress: {peer: {cidr: "10.0.0.0/8"}, ports: 3000, protocol: "tcp"}
 
     Plan: 1 to delete, 1 to update, 1 unchanged.
@@ -63,9 +63,9 @@ fn a_service_and_a_database() {
     assert_snapshot!(check("", DATABASE), @r"
     test (acme, account 123456789012, us-east-1)
 
-      - delete  db_instance.main      DATA LOSS: no longer in the file
-      - delete  db_subnet_group.main  no longer in the file
-      - delete  security_group.db     no longer in the file
+      - delete  db_instance.main      DATA LOSS: all of the environment goes
+      - delete  db_subnet_group.main  all of the environment goes
+      - delete  security_group.db     all of the environment goes
 
     Plan: 3 to delete, 0 unchanged. About 8 minutes.
     ");
@@ -178,7 +178,7 @@ fn a_database_that_was_renamed_but_keeps_its_name() {
     test (acme, account 123456789012, us-east-1)
 
       - delete  db_instance.main    DATA LOSS: no longer in the file
-      + create  db_instance.orders  apply now, auto_minor_version_upgrade, port 5432
+      + create  db_instance.orders  class db.t4g.micro, engine postgres, name orders
 
     Plan: 1 to delete, 1 to create, 2 unchanged. About 20 minutes.
     ");
@@ -220,7 +220,7 @@ fn what_a_replacement_left_behind_while_others_still_use_it() {
       - delete  security_group.api  left behind by a replacement
       ~ update  ecs_service.api     restarts it: security_groups differs
           - security_groups: "security_group.api@old#id"
-          + security_groups: "security_group.api#id"
+          + security_groups: id of security_group.api
 
     Plan: 1 to delete, 1 to update, 3 unchanged.
     "#);

@@ -57,11 +57,11 @@ fn a_network_takes_its_groups_and_its_gateway_with_it() {
     test (acme, account 123456789012, us-east-1)
 
       ± replace security_group.api     replacement: AWS cannot change vpc_id in place; the old one goes first
-          - ingress: {peer: {security_group: "security_group.web#id"}, ports: 3000, protocol: "tcp"}
+          - ingress: {peer: {security_group: id of security_group.web}, ports: 3000, protocol: "tcp"}
           + ingress: {peer: {security_group: → id of security_group.web (replaced in this plan)}, ports: 3000, protocol: "tcp"}
           ~ vpc_id: "vpc.main#id" → id of vpc.main (replaced in this plan)  forces replacement
       ± replace security_group.web     replacement: AWS cannot change vpc_id in place; the old one goes first
-          - egress: {peer: {security_group: "security_group.api#id"}, ports: 3000, protocol: "tcp"}
+          - egress: {peer: {security_group: id of security_group.api}, ports: 3000, protocol: "tcp"}
           + egress: {peer: {security_group: → id of security_group.api (replaced in this plan)}, ports: 3000, protocol: "tcp"}
           ~ vpc_id: "vpc.main#id" → id of vpc.main (replaced in this plan)  forces replacement
       ± replace vpc.main               replacement: AWS cannot change cidr in place; the old one goes first
@@ -95,7 +95,7 @@ fn a_group_that_others_use_is_made_anew_before_it_goes() {
       ± replace security_group.api  replacement: AWS cannot change description in place; the new one is made first
           ~ description: "api" → "another"  forces replacement
       ~ update  ecs_service.api     restarts it: security_groups differs
-          - security_groups: "security_group.api#id"
+          - security_groups: id of security_group.api
           + security_groups: → id of security_group.api (replaced in this plan)
 
     Plan: 1 to replace, 1 to update, 2 unchanged.
@@ -117,7 +117,7 @@ fn groups_that_name_each_other() {
       ± replace security_group.web  replacement: AWS cannot change description in place; the new one is made first
           ~ description: "web" → "world"  forces replacement
       ~ update  security_group.api  ingress differs
-          - ingress: {peer: {security_group: "security_group.web#id"}, ports: 3000, protocol: "tcp"}
+          - ingress: {peer: {security_group: id of security_group.web}, ports: 3000, protocol: "tcp"}
           + ingress: {peer: {security_group: → id of security_group.web (replaced in this plan)}, ports: 3000, protocol: "tcp"}
 
     Plan: 1 to replace, 1 to update, 1 unchanged.
@@ -153,7 +153,7 @@ fn a_group_that_keeps_its_name_goes_first() {
       ± replace security_group.web  replacement: AWS cannot change description in place; the old one goes first
           ~ description: "web" → "world"  forces replacement
       ~ update  security_group.api  ingress differs
-          - ingress: {peer: {security_group: "security_group.web#id"}, ports: 3000, protocol: "tcp"}
+          - ingress: {peer: {security_group: id of security_group.web}, ports: 3000, protocol: "tcp"}
           + ingress: {peer: {security_group: → id of security_group.web (replaced in this plan)}, ports: 3000, protocol: "tcp"}
 
     Plan: 1 to replace, 1 to update, 1 unchanged.
@@ -276,7 +276,7 @@ route_table.b:
       ± replace subnet.a       replacement: AWS cannot change zone in place; the old one goes first
           ~ zone: "us-east-1a" → "us-east-1c"  forces replacement
       ~ update  route_table.b  routes differs
-          - routes: {destination: "0.0.0.0/0", target: {nat_gateway: "nat_gateway.a#id"}}
+          - routes: {destination: "0.0.0.0/0", target: {nat_gateway: id of nat_gateway.a}}
           + routes: {destination: "0.0.0.0/0", target: {nat_gateway: → id of nat_gateway.a (replaced in this plan)}}
 
     Plan: 2 to replace, 1 to update, 3 unchanged. About 4 minutes.
@@ -304,7 +304,7 @@ fn a_service_moves_to_another_subnet_before_the_old_one_goes() {
       ± replace subnet.b         replacement: AWS cannot change cidr in place; the new one is made first
           ~ cidr: "10.0.16.0/20" → "10.0.32.0/20"  forces replacement
       ~ update  ecs_service.api  restarts it: subnets differs
-          - subnets: "subnet.b#id"
+          - subnets: id of subnet.b
           + subnets: → id of subnet.b (replaced in this plan)
 
     Plan: 1 to replace, 1 to update, 5 unchanged.

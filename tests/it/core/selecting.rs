@@ -18,14 +18,14 @@ fn a_target_comes_with_what_it_needs() {
     test (acme, account 123456789012, us-east-1)
 
       + create  subnet.b  cidr 10.0.16.0/20, zone us-east-1b
-      + create  vpc.main  cidr 10.0.0.0/16, dns_support
+      + create  vpc.main  cidr 10.0.0.0/16
 
     Plan: 2 to create, 0 unchanged.
     ");
     assert_snapshot!(limited(NETWORK, "", &["vpc.main"], &[]), @r"
     test (acme, account 123456789012, us-east-1)
 
-      + create  vpc.main  cidr 10.0.0.0/16, dns_support
+      + create  vpc.main  cidr 10.0.0.0/16
 
     Plan: 1 to create, 0 unchanged.
     ");
@@ -37,7 +37,7 @@ fn what_is_excluded_goes_with_what_needs_it() {
     test (acme, account 123456789012, us-east-1)
 
       + create  subnet.a  cidr 10.0.0.0/20, zone us-east-1a
-      + create  vpc.main  cidr 10.0.0.0/16, dns_support
+      + create  vpc.main  cidr 10.0.0.0/16
 
     Plan: 2 to create, 0 unchanged.
     ");
@@ -54,11 +54,11 @@ fn a_target_without_a_part_of_what_it_needs() {
     assert_snapshot!(limited(&all, "", &["ecs_service.api", "db_instance.main"], &["ecs_cluster.main"]), @r"
     test (acme, account 123456789012, us-east-1)
 
-      + create  db_instance.main      apply now, auto_minor_version_upgrade
-      + create  db_subnet_group.main  description Managed by infra
+      + create  db_instance.main      class db.t4g.micro, engine postgres, port 5432
+      + create  db_subnet_group.main
       + create  security_group.api    description api, vpc_id vpc-1
       + create  security_group.db     description db, vpc_id vpc-1
-      + create  task_definition.api   architecture X86_64, cpu 256, image_owner file
+      + create  task_definition.api   cpu 256, memory 512
 
     Plan: 5 to create, 0 unchanged. About 12 minutes.
     ");
@@ -69,16 +69,16 @@ fn a_deletion_comes_with_what_uses_it() {
     assert_snapshot!(limited("", NETWORK, &["vpc.main"], &[]), @r"
     test (acme, account 123456789012, us-east-1)
 
-      - delete  subnet.a  no longer in the file
-      - delete  subnet.b  no longer in the file
-      - delete  vpc.main  no longer in the file
+      - delete  subnet.a  all of the environment goes
+      - delete  subnet.b  all of the environment goes
+      - delete  vpc.main  all of the environment goes
 
     Plan: 3 to delete, 0 unchanged.
     ");
     assert_snapshot!(limited("", NETWORK, &["subnet.a"], &[]), @r"
     test (acme, account 123456789012, us-east-1)
 
-      - delete  subnet.a  no longer in the file
+      - delete  subnet.a  all of the environment goes
 
     Plan: 1 to delete, 0 unchanged.
     ");
@@ -93,7 +93,7 @@ fn half_a_replacement_is_never_made() {
       ± replace security_group.api  replacement: AWS cannot change description in place; the new one is made first
           ~ description: "api" → "another"  forces replacement
       ~ update  ecs_service.api     restarts it: security_groups differs
-          - security_groups: "security_group.api#id"
+          - security_groups: id of security_group.api
           + security_groups: → id of security_group.api (replaced in this plan)
 
     Plan: 1 to replace, 1 to update, 2 unchanged.

@@ -71,8 +71,8 @@ fn a_part_of_a_text() {
           ~ task_definition_arn: "task_definition.api#arn" → arn of task_definition.api (updated in this plan)
       ~ update  task_definition.api   containers differs
           + containers[api].environment: {URL: "postgres://${db_instance.main.endpoint}:5432"}
-      + create  db_instance.main      apply now, auto_minor_version_upgrade
-      + create  db_subnet_group.main  description Managed by infra
+      + create  db_instance.main      class db.t4g.micro, engine postgres, port 5432
+      + create  db_subnet_group.main
       + create  security_group.db     description db, vpc_id vpc-1
 
     Plan: 2 to update, 3 to create, 2 unchanged. About 12 minutes.
@@ -114,7 +114,7 @@ fn a_rule_with_a_group_that_is_replaced() {
       ± replace security_group.api  replacement: AWS cannot change description in place; the new one is made first
           ~ description: "api" → "program"  forces replacement
       ~ update  security_group.web  egress differs
-          - egress: {peer: {security_group: "security_group.api#id"}, ports: 3000, protocol: "tcp"}
+          - egress: {peer: {security_group: id of security_group.api}, ports: 3000, protocol: "tcp"}
           + egress: {peer: {security_group: → id of security_group.api (replaced in this plan)}, ports: 3000, protocol: "tcp"}
 
     Plan: 1 to replace, 1 to update, 1 unchanged.
