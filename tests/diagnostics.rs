@@ -3,6 +3,8 @@
 //!
 //! A first line such as `# --var NAME=VALUE` gives variables. After a wanted change of wording: `cargo insta review`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 use std::path::Path;
 
 use infra::diagnostic::render;

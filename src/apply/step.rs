@@ -232,7 +232,7 @@ impl Run {
         for _ in 1..UNANSWERED_TRIES {
             match self.retry_busy(&call).await {
                 Err(failure) if failure.class == Class::Unanswered => {
-                    self.waiting(format!("an answer ({})", failure.code))
+                    self.waiting(format!("an answer ({})", failure.code));
                 }
                 other => return other,
             }

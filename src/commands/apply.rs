@@ -56,16 +56,13 @@ pub struct Writing {
 pub async fn run(arguments: &Arguments) -> Result<Ended> {
     let file = Path::new(&arguments.env);
     let saved = if file.is_file() { Some(Saved::read(file)?) } else { None };
-    let (session, desired, again) = match &saved {
-        Some(saved) => {
-            let session = Session::connect(&saved.desired.account, &saved.desired.region).await?;
-            (session, saved.desired.clone(), format!("infra apply {}", saved.desired.environment))
-        }
-        None => {
-            let loaded = session::load(&arguments.source, &arguments.env)?;
-            let (session, desired) = Session::open(&loaded).await?;
-            (session, desired, format!("infra apply {}", arguments.env))
-        }
+    let (session, desired, again) = if let Some(saved) = &saved {
+        let session = Session::connect(&saved.desired.account, &saved.desired.region).await?;
+        (session, saved.desired.clone(), format!("infra apply {}", saved.desired.environment))
+    } else {
+        let loaded = session::load(&arguments.source, &arguments.env)?;
+        let (session, desired) = Session::open(&loaded).await?;
+        (session, desired, format!("infra apply {}", arguments.env))
     };
     let selected = |given: &[Address], saved: Option<&BTreeSet<Address>>| match saved {
         Some(saved) => saved.clone(),

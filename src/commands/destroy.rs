@@ -36,9 +36,10 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         region: file.region.clone(),
         resources: BTreeMap::new(),
     };
-    let consent = |_: &_| match &arguments.confirm {
-        Some(_) => Ok(()),
-        None => {
+    let consent = |_: &_| {
+        if arguments.confirm.is_some() {
+            Ok(())
+        } else {
             let question = format!("This destroys all of {0}. Type {0} to go on: ", loaded.name);
             ask(&question, &loaded.name, &format!("--confirm {}", loaded.name))
         }

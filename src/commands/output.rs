@@ -12,7 +12,7 @@ use crate::environment::nearest;
 pub struct Arguments {
     /// The environment
     env: String,
-    /// One output, as in load_balancer.public.dns_name
+    /// One output, as in `load_balancer.public.dns_name`
     name: Option<String>,
     #[command(flatten)]
     source: Source,
@@ -31,14 +31,15 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         .flat_map(|live| live.outputs.iter().map(|(name, value)| (format!("{}.{name}", live.identity.address), value)))
         .collect();
     match (&arguments.name, arguments.format) {
-        (Some(name), _) => match outputs.get(name) {
-            Some(value) => print(value),
-            None => {
+        (Some(name), _) => {
+            if let Some(value) = outputs.get(name) {
+                print(value)
+            } else {
                 let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
                 let hint = nearest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
                 bail!("there is no output {name}{hint}")
             }
-        },
+        }
         (None, Format::Json) => print(&serde_json::to_string_pretty(&outputs)?),
         (None, Format::Text) => {
             let width = outputs.keys().map(String::len).max().unwrap_or_default();

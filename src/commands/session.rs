@@ -1,6 +1,6 @@
 //! What most commands begin with: the file, the account, what is desired and what is live.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -47,9 +47,10 @@ pub fn load(source: &Source, name: &str) -> Result<Loaded> {
 
 fn others(source: &Source) -> String {
     let names = names(source).unwrap_or_default();
-    match names.is_empty() {
-        true => format!("; name the folder of the environment files with --dir (now {})", source.dir.display()),
-        false => format!("; there are {}", names.join(", ")),
+    if names.is_empty() {
+        format!("; name the folder of the environment files with --dir (now {})", source.dir.display())
+    } else {
+        format!("; there are {}", names.join(", "))
     }
 }
 
@@ -137,11 +138,8 @@ impl Session {
     /// Everything of the environment that is live.
     pub async fn snapshot(&self, scope: &Scope) -> Result<Snapshot> {
         live::snapshot(scope, &self.drivers).await.map_err(|failures| {
-            let mut lines = BTreeMap::new();
-            for failure in &failures {
-                lines.entry(failure.to_string()).or_insert(());
-            }
-            let lines: Vec<String> = lines.into_keys().collect();
+            let lines: BTreeSet<String> = failures.iter().map(ToString::to_string).collect();
+            let lines: Vec<String> = lines.into_iter().collect();
             anyhow::anyhow!("AWS could not be read, so nothing is planned:\n  {}", lines.join("\n  "))
         })
     }

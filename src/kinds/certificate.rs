@@ -120,9 +120,10 @@ impl Certificate {
         Self {
             domain: live.domain_name().unwrap_or_default().to_owned(),
             alternative_names: live.subject_alternative_names().iter().cloned().collect(),
-            validation: match live.domain_validation_options().iter().any(mail) {
-                true => Validation::Email,
-                false => Validation::Dns,
+            validation: if live.domain_validation_options().iter().any(mail) {
+                Validation::Email
+            } else {
+                Validation::Dns
             },
             key_algorithm: KeyAlgorithm::read(algorithm.as_deref()),
             tags,

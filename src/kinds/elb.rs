@@ -2,7 +2,7 @@
 //!
 //! No answer of this service holds tags, and an account may have many load balancers of others. So the candidates are
 //! those whose name starts as generated names do here (separator included), those with a name that the file chooses,
-//! and those that the tagging API lists, for a chosen name may have left the file. DescribeTags, twenty a call, then
+//! and those that the tagging API lists, for a chosen name may have left the file. `DescribeTags`, twenty a call, then
 //! says which are ours.
 //!
 //! Listeners are read for each load balancer of ours and rules for each listener of ours, with the entries of others
@@ -29,7 +29,7 @@ use crate::tags::{self, Tags};
 const NAME_LIMIT: usize = 32;
 /// How much of the start of a generated name survives its shortening: the limit without two hashes and their dashes.
 const NAME_START: usize = NAME_LIMIT - 14;
-/// As many ARNs as one DescribeTags takes.
+/// As many ARNs as one `DescribeTags` takes.
 const TAGGED_AT_ONCE: usize = 20;
 
 /// Defines an enum of AWS's own words, which are also those of the file.

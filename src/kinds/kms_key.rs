@@ -152,7 +152,7 @@ impl Kind for KmsKey {
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         if live.spec.alias.as_deref() != Some(alias::NONE) {
-            alias::delete(aws, &alias::of(&live.spec.alias, &live.identity)).await?;
+            alias::delete(aws, &alias::of(live.spec.alias.as_ref(), &live.identity)).await?;
         }
         let days = live.spec.deletion_window_days.cast_signed();
         let request = aws.kms().schedule_key_deletion().key_id(&live.id).pending_window_in_days(days);
@@ -171,7 +171,7 @@ impl Kind for KmsKey {
             Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion) => Progress::Gone,
             Some(KeyState::Enabled | KeyState::Disabled) => {
                 let tags = key_tags(aws, id).await?;
-                let alias = tags::decode(&tags).map(|tagged| alias::of(&tags.get(ALIAS).cloned(), &tagged.identity));
+                let alias = tags::decode(&tags).map(|tagged| alias::of(tags.get(ALIAS), &tagged.identity));
                 let arn = key.arn().unwrap_or_default().to_owned();
                 Progress::ready([("arn", arn), ("id", id.clone()), ("alias", alias.unwrap_or_default())])
             }
@@ -211,8 +211,8 @@ impl KmsKey {
         self.change_policy(aws, live).await?;
         self.change_rotation(aws, live).await?;
         if self.alias != live.spec.alias {
-            let alias = alias::of(&self.alias, &live.identity);
-            let old = alias::of(&live.spec.alias, &live.identity);
+            let alias = alias::of(self.alias.as_ref(), &live.identity);
+            let old = alias::of(live.spec.alias.as_ref(), &live.identity);
             alias::make(aws, &alias, id).await?;
             if live.spec.alias.as_deref() != Some(alias::NONE) && old != alias {
                 alias::delete(aws, &old).await?;

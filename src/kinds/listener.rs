@@ -240,15 +240,15 @@ async fn extra_certificates(aws: &Aws, listener: &str) -> Result<Vec<String>> {
     Ok(extra.filter_map(|certificate| certificate.certificate_arn).collect())
 }
 
-fn sdk(arns: &[&String]) -> Option<Vec<Certificate>> {
-    Some(arns.iter().map(|arn| Certificate::builder().certificate_arn(*arn).build()).collect())
+fn sdk(arns: &[&String]) -> Vec<Certificate> {
+    arns.iter().map(|arn| Certificate::builder().certificate_arn(*arn).build()).collect()
 }
 
 async fn add(aws: &Aws, listener: &str, arns: &[&String]) -> Result<()> {
     if arns.is_empty() {
         return Ok(());
     }
-    let request = aws.elb().add_listener_certificates().listener_arn(listener).set_certificates(sdk(arns));
+    let request = aws.elb().add_listener_certificates().listener_arn(listener).set_certificates(Some(sdk(arns)));
     aws.call("elb:AddListenerCertificates", request.send()).await.map(drop)
 }
 
@@ -256,7 +256,7 @@ async fn remove(aws: &Aws, listener: &str, arns: &[&String]) -> Result<()> {
     if arns.is_empty() {
         return Ok(());
     }
-    let request = aws.elb().remove_listener_certificates().listener_arn(listener).set_certificates(sdk(arns));
+    let request = aws.elb().remove_listener_certificates().listener_arn(listener).set_certificates(Some(sdk(arns)));
     aws.call("elb:RemoveListenerCertificates", request.send()).await.map(drop)
 }
 

@@ -147,7 +147,7 @@ fn read_routes(table: &aws_sdk_ec2::types::RouteTable) -> (Vec<Route>, Vec<Strin
     let (mut routes, mut notes) = (Vec::new(), Vec::new());
     for read in table.routes() {
         match route::read(read) {
-            route::Found::Automatic => continue,
+            route::Found::Automatic => {}
             route::Found::Unknown(destination) => {
                 notes.push(format!(
                     "the route to {destination} has a target of a kind that is not known, and is left alone"

@@ -368,7 +368,7 @@ fn check_container(spec: &TaskDefinition, container: &Container, at: &str, probl
         let other = spec.containers.iter().find(|other| other.name == first.container && other.name != container.name);
         match other {
             None => {
-                problem("depends_on", format!("there is no other container `{}`", first.container), "check the name")
+                problem("depends_on", format!("there is no other container `{}`", first.container), "check the name");
             }
             Some(other) if first.condition == Condition::Healthy && other.health.is_none() => {
                 let help = "give it a health check, or wait for START";

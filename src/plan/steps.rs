@@ -172,9 +172,9 @@ impl<'a> Builder<'a> {
             let needed = self.desired.get(&output.of).copied().unwrap_or_default();
             self.hard(needed.create, user);
             if unknown.contains(output) {
-                self.hard(needed.update, user)
+                self.hard(needed.update, user);
             } else {
-                self.soft(needed.update, user)
+                self.soft(needed.update, user);
             }
             self.soft(needed.fill, user.filter(|user| Some(*user) == nodes.make()));
         }
@@ -217,7 +217,7 @@ impl<'a> Builder<'a> {
             let keeps = || outcomes.get(of).is_some_and(|holder| info.clash(takes, &holder.in_the_end()));
             match holder.delete.or(holder.update) {
                 Some(freed) if holder.delete.is_some() || !keeps() => {
-                    self.firm(freed, taking, blocked::taken(address, of))
+                    self.firm(freed, taking, blocked::taken(address, of));
                 }
                 _ => self.refused.push(blocked::kept(address, of)),
             }

@@ -57,9 +57,10 @@ fn line(out: &mut String, planned: &Planned, width: usize, explain: &Explain) {
     if !harm.is_empty() {
         about = format!("{}: {about}", paint(RED, harm));
     }
-    let _ = match about.is_empty() {
-        true => writeln!(out, "{}", paint(style, head.trim_end())),
-        false => writeln!(out, "{}  {}", paint(style, &head), paint(DIM, &about)),
+    let _ = if about.is_empty() {
+        writeln!(out, "{}", paint(style, head.trim_end()))
+    } else {
+        writeln!(out, "{}  {}", paint(style, &head), paint(DIM, &about))
     };
     for change in &planned.changes {
         let _ = writeln!(out, "      {}", explain.change(change));
@@ -140,7 +141,6 @@ impl<'a> Explain<'a> {
         };
         body + &forced
     }
-
 
     pub fn value(&self, value: &Value) -> String {
         match value {

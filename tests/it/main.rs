@@ -1,5 +1,7 @@
 //! Tests against the emulator: each kind over its driver, and the real binary.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod certificate;
 mod core;
 mod ecs;

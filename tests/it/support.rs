@@ -78,7 +78,7 @@ impl Bench {
         let making = making::<K>(name);
         let id = spec.create(&self.aws, &making).await.expect("create");
         let outputs = self.settle::<K>(&id).await.expect("ready after create");
-        let tagged = infra::tags::decode(&infra::tags::encode(&making.identity, &Default::default())).expect("tags");
+        let tagged = infra::tags::decode(&infra::tags::encode(&making.identity, &BTreeMap::default())).expect("tags");
         let mut shell = Live::new(tagged, id.clone(), spec.shell());
         shell.outputs = outputs.clone();
         spec.update(&self.aws, &shell).await.expect("fill the shell");

@@ -32,10 +32,10 @@ impl Progress {
     pub fn show(&mut self, event: &Event) {
         match event {
             Event::Started { address, doing } => {
-                drop(self.running.insert(address.clone(), format!("{doing} {address}")))
+                drop(self.running.insert(address.clone(), format!("{doing} {address}")));
             }
             Event::Waiting { address, on } => {
-                drop(self.running.insert(address.clone(), format!("{address} waits for {on}")))
+                drop(self.running.insert(address.clone(), format!("{address} waits for {on}")));
             }
             Event::Finished { address, .. } | Event::Failed { address, .. } => {
                 self.running.remove(address);

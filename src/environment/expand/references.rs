@@ -53,7 +53,7 @@ impl Expansion<'_> {
             {
                 output("load_balancer", name, what)
             }
-            ["certificates", name, "arn"] if self.file.certificates.contains_key(name) => self.certificate(name),
+            ["certificates", name, "arn"] if self.file.certificates.contains_key(name) => Ok(self.certificate(name)),
             ["keys", name, what @ ("arn" | "id" | "alias")] if self.file.keys.contains_key(name) => {
                 output("kms_key", name, what)
             }
@@ -71,10 +71,10 @@ impl Expansion<'_> {
         }
     }
 
-    fn certificate(&mut self, name: &str) -> Result<Arg<String>, Unknown> {
+    fn certificate(&mut self, name: &str) -> Arg<String> {
         match self.file.certificates.get(name).and_then(|certificate| certificate.arn.clone()) {
-            Some(arn) => Ok(self.text(arn.as_str(), &["certificates", name, "arn"])),
-            None => Ok(Arg::output(&Address::new("certificate", name), "arn")),
+            Some(arn) => self.text(arn.as_str(), &["certificates", name, "arn"]),
+            None => Arg::output(&Address::new("certificate", name), "arn"),
         }
     }
 

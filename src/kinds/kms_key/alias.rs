@@ -18,8 +18,8 @@ pub fn generated(identity: &Identity) -> String {
 }
 
 /// The alias that a file's or a tag's words stand for.
-pub fn of(chosen: &Option<String>, identity: &Identity) -> String {
-    chosen.clone().filter(|alias| alias != NONE).unwrap_or_else(|| generated(identity))
+pub fn of(chosen: Option<&String>, identity: &Identity) -> String {
+    chosen.filter(|alias| *alias != NONE).cloned().unwrap_or_else(|| generated(identity))
 }
 
 /// The keys of the aliases of this region.

@@ -72,7 +72,7 @@ async fn read(
     };
     let Some(tagged) = scope.ours(KmsKey::NAME, &tags) else { return Ok(None) };
     let identity = tagged.identity.clone();
-    let alias = alias::of(&tags.get(ALIAS).cloned(), &identity);
+    let alias = alias::of(tags.get(ALIAS), &identity);
     let policy = Policy::from_json(policy.policy().unwrap_or_default())
         .map_err(|error| Failure::new("kms:GetKeyPolicy", "UnreadablePolicy", error.to_string()))?;
     let here = aliases.get(&alias).is_some_and(|target| target == id);

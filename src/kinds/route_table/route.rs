@@ -42,7 +42,7 @@ pub enum Target {
     CoreNetwork(Arg<String>),
 }
 
-/// Sets the target's own field on a CreateRoute or a ReplaceRoute, which are different types with the same fields.
+/// Sets the target's own field on a `CreateRoute` or a `ReplaceRoute`, which are different types with the same fields.
 macro_rules! aim {
     ($request:expr, $target:expr) => {
         match $target {

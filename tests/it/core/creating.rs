@@ -182,13 +182,13 @@ subnet.c: { vpc_id: "${vpc.main.id}", size: 20 }
 
 #[test]
 fn a_circle_is_an_error_where_nothing_can_be_filled_later() {
-    let desired = r#"
+    let desired = r"
 elastic_ip.a: { after: [elastic_ip.b] }
 elastic_ip.b: { after: [elastic_ip.c] }
 elastic_ip.c: { after: [elastic_ip.a] }
 elastic_ip.d: { after: [elastic_ip.d] }
 elastic_ip.e: { after: [elastic_ip.a] }
-"#;
+";
     assert_snapshot!(wrong(desired), @r"
     elastic_ip.a: these refer to each other in a circle: elastic_ip.a → elastic_ip.b → elastic_ip.c → elastic_ip.a (take one of the references out; none of them can be made first)
     elastic_ip.d: these refer to each other in a circle: elastic_ip.d → elastic_ip.d (take one of the references out; none of them can be made first)
