@@ -710,6 +710,13 @@ class Rds(Case):
         self.instance(DBSubnetGroupName=name)
         self.refused("InvalidDBSubnetGroupStateFault", self.rds.delete_db_subnet_group, DBSubnetGroupName=name)
 
+    def test_subnet_with_an_instance_is_not_deleted_and_others_are(self):
+        self.instance(DBSubnetGroupName=self.subnet_group()["DBSubnetGroupName"])
+        subnet = self.subnets[0]
+        self.network(gateway=False)
+        aws("ec2").delete_subnet(SubnetId=self.subnets[0])
+        self.refused("DependencyViolation", aws("ec2").delete_subnet, SubnetId=subnet)
+
     def test_modified_parameters_have_the_source_user(self):
         name = self.parameter_group()["DBParameterGroupName"]
         change = [{"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}]

@@ -10,6 +10,7 @@ mod session;
 mod unlock;
 mod validate;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +18,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::address::Address;
+use crate::desired::Desired;
+use crate::environment::nearest;
+use crate::plan::Plan;
 
 /// Plans, applies and releases AWS environments from one YAML file each, with live AWS as the only state.
 #[derive(Parser)]
@@ -73,6 +77,28 @@ struct Selection {
     /// Not this address, nor what needs it (repeatable)
     #[arg(long = "exclude", value_name = "ADDRESS")]
     excluded: Vec<Address>,
+}
+
+impl Selection {
+    fn is_empty(&self) -> bool {
+        self.targets.is_empty() && self.excluded.is_empty()
+    }
+
+    /// The part of a plan, where every address is one that the file or AWS knows.
+    fn of(&self, plan: Plan, desired: &Desired) -> anyhow::Result<Plan> {
+        let blocked = plan.blocked.iter().map(|blocked| &blocked.address);
+        let live = plan.resources.iter().map(|planned| &planned.address).chain(blocked);
+        let known: BTreeSet<&Address> = desired.resources.keys().chain(live).collect();
+        if let Some(unknown) = self.targets.iter().chain(&self.excluded).find(|address| !known.contains(address)) {
+            let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let near = nearest(&unknown.to_string(), &known);
+            let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            anyhow::bail!("there is no {unknown}, neither in the file nor in AWS{hint}");
+        }
+        let all = |addresses: &[Address]| addresses.iter().cloned().collect();
+        Ok(plan.limited_to(&all(&self.targets), &all(&self.excluded)))
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -4,8 +4,8 @@ mod json;
 mod outcome;
 mod text;
 
-pub use json::plan as plan_json;
-pub use outcome::{event, outcome, outcome_json};
+pub use json::{apply as apply_json, plan as plan_json};
+pub use outcome::{event, outcome};
 pub use text::plan as plan_text;
 
 use std::time::Duration;

@@ -33,7 +33,7 @@ def of_subnet(backend, subnet_id):
     yield from (b.arn for b in balancers(backend) if subnet_id in [subnet.id for subnet in b.subnets])
     for database in databases(backend):
         group = getattr(database, "db_subnet_group", None)
-        if group and subnet_id in [subnet.id for subnet in group.subnets]:
+        if group and subnet_id in [subnet["SubnetIdentifier"] for subnet in group.subnets]:
             yield database.arn
     yield from (service.arn for service, network in services(backend) if subnet_id in network.get("subnets", []))
 

@@ -2,7 +2,6 @@
 
 mod progress;
 
-use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use super::plan::{Saved, show};
 use super::session::{self, Session};
 use super::{Ended, Format, Selection, Source, print, say};
 use crate::address::Address;
-use crate::apply::{Context, Signal, apply};
+use crate::apply::{Context, Report, Signal, apply};
 use crate::desired::Desired;
 use crate::lock::{Holder, Lock};
 use crate::plan::Plan;
@@ -64,17 +63,13 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         let (session, desired) = Session::open(&loaded).await?;
         (session, desired, format!("infra apply {}", arguments.env))
     };
-    let selected = |given: &[Address], saved: Option<&BTreeSet<Address>>| match saved {
-        Some(saved) => saved.clone(),
-        None => given.iter().cloned().collect(),
-    };
-    let targets = selected(&arguments.selection.targets, saved.as_ref().map(|saved| &saved.targets));
-    let excluded = selected(&arguments.selection.excluded, saved.as_ref().map(|saved| &saved.excluded));
+    if saved.is_some() && !arguments.selection.is_empty() {
+        bail!("{} already says which part is applied: leave --target and --exclude out", file.display());
+    }
     let ready = |plan: Plan| {
-        let plan = plan.limited_to(&targets, &excluded);
-        if let Some(saved) = &saved
-            && saved.digest != plan.digest
-        {
+        let Some(saved) = &saved else { return arguments.selection.of(plan, &desired) };
+        let plan = plan.limited_to(&saved.targets, &saved.excluded);
+        if saved.digest != plan.digest {
             bail!(
                 "the world has moved since this plan was saved; nothing was changed\n  plan again: infra plan {}",
                 plan.environment
@@ -126,15 +121,19 @@ pub async fn write(
     let scope = session.scope(desired);
     let ended = async {
         let plan = ready(session.plan(&scope, desired).await?)?;
-        show(&plan, writing.format)?;
-        if plan.is_empty() {
-            return Ok(Ended::Well);
+        if writing.format == Format::Text {
+            show(&plan, Format::Text)?;
         }
-        if !plan.blocked.is_empty() {
-            bail!("some addresses are blocked, see above; nothing was changed");
+        let report = match agree(&plan, consent) {
+            Ok(()) if plan.is_empty() => Ok(None),
+            Ok(()) => Ok(Some(carry_out(session, &plan, scope, writing, again, signal).await)),
+            Err(refused) => Err(refused),
+        };
+        if writing.format == Format::Json {
+            let report = report.as_ref().ok().and_then(Option::as_ref);
+            print(&serde_json::to_string_pretty(&report::apply_json(&plan, report))?);
         }
-        consent(&plan)?;
-        carry_out(session, &plan, scope, writing, again, signal).await
+        Ok(if report?.is_none_or(|report| report.is_success()) { Ended::Well } else { Ended::Failed })
     };
     let ended = ended.await;
     listening.abort();
@@ -146,6 +145,13 @@ pub async fn write(
     ended
 }
 
+fn agree(plan: &Plan, consent: impl FnOnce(&Plan) -> Result<()>) -> Result<()> {
+    if !plan.blocked.is_empty() {
+        bail!("some addresses are blocked, see above; nothing was changed");
+    }
+    if plan.is_empty() { Ok(()) } else { consent(plan) }
+}
+
 async fn carry_out(
     session: &Session,
     plan: &Plan,
@@ -153,7 +159,7 @@ async fn carry_out(
     writing: &Writing,
     again: &str,
     signal: watch::Receiver<Signal>,
-) -> Result<Ended> {
+) -> Report {
     let started = Instant::now();
     let run = crate::address::hex(&rand::random::<[u8; 8]>());
     let context = Context { drivers: crate::kinds::drivers(&session.aws), scope: scope.afresh(), run };
@@ -161,11 +167,10 @@ async fn carry_out(
     let report =
         apply(plan, Arc::new(context), usize::from(writing.parallel), signal, |event| progress.show(&event)).await;
     progress.end();
-    match writing.format {
-        Format::Text => print(&report::outcome(&report, started.elapsed(), again)),
-        Format::Json => print(&serde_json::to_string_pretty(&report::outcome_json(&report))?),
+    if writing.format == Format::Text {
+        print(&report::outcome(&report, started.elapsed(), again));
     }
-    Ok(if report.is_success() { Ended::Well } else { Ended::Failed })
+    report
 }
 
 /// Turns interruptions of the user, and the loss of the lock, into signals to the executor.

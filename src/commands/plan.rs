@@ -59,11 +59,11 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
     let loaded = session::load(&arguments.source, &arguments.env)?;
     let (session, desired) = Session::open(&loaded).await?;
     let scope = session.scope(&desired);
-    let targets: BTreeSet<Address> = arguments.selection.targets.iter().cloned().collect();
-    let excluded: BTreeSet<Address> = arguments.selection.excluded.iter().cloned().collect();
-    let plan = session.plan(&scope, &desired).await?.limited_to(&targets, &excluded);
+    let plan = arguments.selection.of(session.plan(&scope, &desired).await?, &desired)?;
     show(&plan, arguments.format)?;
     if let Some(path) = &arguments.save {
+        let Selection { targets, excluded } = arguments.selection.clone();
+        let (targets, excluded) = (targets.into_iter().collect(), excluded.into_iter().collect());
         let saved = Saved { version: VERSION, digest: plan.digest.clone(), targets, excluded, desired };
         std::fs::write(path, serde_json::to_string_pretty(&saved)?)
             .with_context(|| format!("cannot write {}", path.display()))?;

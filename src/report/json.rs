@@ -2,7 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
+use super::outcome;
 use super::text::Explain;
+use crate::apply::Report;
 use crate::plan::{Action, Plan, Planned};
 use crate::value::Value;
 
@@ -31,6 +33,12 @@ pub fn plan(plan: &Plan) -> Json {
         "notes": plan.notes,
         "findings": [],
     })
+}
+
+/// What an apply showed and did. There is no outcome where nothing was to be done or nobody consented.
+#[must_use]
+pub fn apply(of: &Plan, report: Option<&Report>) -> Json {
+    json!({ "version": VERSION, "plan": plan(of), "outcome": report.map(outcome::json) })
 }
 
 fn step(planned: &Planned, explain: &Explain) -> Json {

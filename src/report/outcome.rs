@@ -74,8 +74,7 @@ pub fn outcome(report: &Report, elapsed: Duration, again: &str) -> String {
 }
 
 /// The end of an apply for programs.
-#[must_use]
-pub fn outcome_json(report: &Report) -> Json {
+pub(super) fn json(report: &Report) -> Json {
     let failed = report.failed.iter().map(|(address, failure)| {
         json!({
             "address": address,

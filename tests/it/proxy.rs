@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// One call, as the emulator answered it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +29,11 @@ impl Call {
     }
 }
 
-/// Where to stop: the call with this number (from 0) is held for good, before or after the emulator has executed it.
+/// Where to stop: the `nth` call (from 1) of an operation is held, before or after the emulator has executed it.
 #[derive(Clone, Copy, Debug)]
 pub struct StopAt {
-    pub number: usize,
+    pub operation: &'static str,
+    pub nth: usize,
     pub executed: bool,
 }
 
@@ -41,22 +42,25 @@ pub struct Proxy {
     calls: Arc<Mutex<Vec<Call>>>,
     /// Told when the call to stop at has come.
     pub stopped: Arc<Notify>,
+    release: Arc<Semaphore>,
 }
 
 struct Shared {
     upstream: String,
     client: Client<HttpConnector, Full<Bytes>>,
     calls: Arc<Mutex<Vec<Call>>>,
+    /// How many calls of the operation to stop at have come.
     count: AtomicUsize,
     stop: Option<StopAt>,
     stopped: Arc<Notify>,
+    release: Arc<Semaphore>,
 }
 
 impl Proxy {
     pub async fn start(upstream: &str, stop: Option<StopAt>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let (calls, stopped) = (Arc::default(), Arc::new(Notify::new()));
+        let (calls, stopped, release) = (Arc::default(), Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
         let shared = Arc::new(Shared {
             upstream: upstream.trim_end_matches('/').to_owned(),
             client: Client::builder(TokioExecutor::new()).build_http(),
@@ -64,6 +68,7 @@ impl Proxy {
             count: AtomicUsize::new(0),
             stop,
             stopped: Arc::clone(&stopped),
+            release: Arc::clone(&release),
         });
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -74,7 +79,12 @@ impl Proxy {
                 tokio::spawn(async move { drop(serving.await) });
             }
         });
-        Self { endpoint, calls, stopped }
+        Self { endpoint, calls, stopped, release }
+    }
+
+    /// Lets the call that is held go on.
+    pub fn release(&self) {
+        self.release.close();
     }
 
     /// The calls so far, in the order of their answers.
@@ -85,11 +95,11 @@ impl Proxy {
 
 impl Shared {
     async fn forward(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let number = self.count.fetch_add(1, Ordering::SeqCst);
         let (mut parts, body) = request.into_parts();
         let body = body.collect().await.expect("a whole request").to_bytes();
         let call = identify(&parts, &body);
-        let stop = self.stop.filter(|stop| stop.number == number);
+        let stop = self.stop.filter(|stop| stop.operation == call.operation);
+        let stop = stop.filter(|stop| self.count.fetch_add(1, Ordering::SeqCst) + 1 == stop.nth);
         if stop.is_some_and(|stop| !stop.executed) {
             self.hold().await;
         }
@@ -98,7 +108,7 @@ impl Shared {
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.expect("a whole answer").to_bytes();
         self.calls.lock().unwrap().push(Call { status: parts.status.as_u16(), ..call });
-        if stop.is_some() {
+        if stop.is_some_and(|stop| stop.executed) {
             self.hold().await;
         }
         Ok(Response::from_parts(parts, Full::new(body)))
@@ -106,7 +116,8 @@ impl Shared {
 
     async fn hold(&self) {
         self.stopped.notify_one();
-        std::future::pending::<()>().await;
+        // It gives no permit; it is closed when the call may go on.
+        drop(self.release.acquire().await);
     }
 }
 

@@ -1,0 +1,21 @@
+//! The real binary against the emulator, with `environments/production.yaml`: from an empty account to an empty account.
+
+mod account;
+mod balancing;
+mod budget;
+mod changed;
+mod compute;
+mod data;
+mod files;
+mod firewalls;
+mod interrupted;
+mod json;
+mod killed;
+mod life;
+mod locks;
+mod network;
+mod objects;
+mod refused;
+mod saved;
+mod selected;
+mod site;

@@ -1,0 +1,20 @@
+//! Files of the repository that show what the program does. `INFRA_UPDATE=1` writes them anew.
+
+use super::site::{Site, repository};
+
+fn compare(file: &str, said: &str) {
+    let path = repository().join(file);
+    if std::env::var_os("INFRA_UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, said).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == said, "{file} is not what the program says; INFRA_UPDATE=1 writes it anew. It says:\n{said}");
+}
+
+#[tokio::test]
+async fn the_first_plan_of_production() {
+    let site = Site::start().await;
+    compare("plans/production.txt", &site.infra("plan production").await.well().stdout);
+    compare("environments/schema.json", &site.infra("schema").await.well().stdout);
+}

@@ -1,0 +1,52 @@
+//! Every object of production by its address, row by row of what the system demands, and what each is in AWS, read with
+//! the SDK.
+
+use super::site::{PRODUCTION, Site, steps};
+use super::{balancing, compute, data, firewalls, network};
+
+/// All addresses, by what demands them.
+const OBJECTS: &[&[&str]] = &[
+    // Network: one VPC over three zones.
+    &["vpc.main"],
+    // Public subnets hold the load balancer and the NAT gateways only, and reach the internet.
+    &["subnet.public-a", "subnet.public-b", "subnet.public-c", "internet_gateway.main", "route_table.public"],
+    // Private subnets hold the containers, which reach out through the NAT gateway of their own zone.
+    &["subnet.private-a", "subnet.private-b", "subnet.private-c"],
+    &["route_table.private-a", "route_table.private-b", "route_table.private-c"],
+    &["nat_gateway.a", "nat_gateway.b", "nat_gateway.c", "elastic_ip.nat-a", "elastic_ip.nat-b", "elastic_ip.nat-c"],
+    // Data subnets hold the database and have no default route.
+    &["subnet.data-a", "subnet.data-b", "subnet.data-c", "route_table.data"],
+    // Firewalls: load balancer → containers → database, in both directions, and nothing else.
+    &["security_group.lb-public", "security_group.api", "security_group.web", "security_group.db-main"],
+    // Load balancer: HTTPS with TLS 1.3 on 443, 80 redirects, health checks, two colours a service with weights.
+    &["load_balancer.public", "listener.public-https", "listener.public-http"],
+    &["target_group.api-blue", "target_group.api-green", "target_group.web-blue", "target_group.web-green"],
+    &["listener_rule.api", "listener_rule.api-test", "listener_rule.web", "listener_rule.web-test"],
+    // Compute: a Fargate cluster with `api` on 3000 and `web` on 4000, two colours each.
+    &["ecs_cluster.main", "task_definition.api", "task_definition.web"],
+    &["ecs_service.api-blue", "ecs_service.api-green", "ecs_service.web-blue", "ecs_service.web-green"],
+    // Least privilege: for each service a role that starts it and one for its containers.
+    &["iam_role.api-execution", "iam_role.api-task", "iam_role.web-execution", "iam_role.web-task"],
+    // Logs: 30 days for services, 7 for the database.
+    &["log_group.api", "log_group.web", "log_group.db-main-postgresql"],
+    // Database: PostgreSQL 15, Multi-AZ, encrypted, TLS enforced.
+    &["db_instance.main", "db_subnet_group.main", "db_parameter_group.main"],
+    // Secrets, and the key that encrypts them, the database and the logs.
+    &["secret.jwt", "secret.payments", "kms_key.main"],
+];
+
+#[tokio::test]
+async fn each_object_of_production_is_what_the_system_demands() {
+    let site = Site::start().await;
+    let mut expected: Vec<String> = OBJECTS.concat().iter().map(|address| format!("create {address}")).collect();
+    expected.sort();
+    assert_eq!(expected.len(), 57);
+    assert_eq!(steps(&site.plan(PRODUCTION).await), expected);
+    site.infra("apply production --yes").await.well();
+
+    let network = network::check(&site.aws).await;
+    let groups = firewalls::check(&site.aws, &network.vpc).await;
+    balancing::check(&site.aws, &network, &groups).await;
+    let key = data::check(&site.aws, &network, &groups).await;
+    compute::check(&site.aws, &network, &groups, &key).await;
+}

@@ -1,0 +1,104 @@
+//! What apply and destroy refuse, and that nothing has changed then.
+
+use super::account;
+use super::site::{PRODUCTION, Site, steps};
+
+#[tokio::test]
+async fn the_wrong_account() {
+    let site = Site::start().await;
+    let before = account::contents(&site.aws).await;
+    site.edit(PRODUCTION, "account: \"123456789012\"", "account: \"999999999999\"");
+    for command in [
+        "plan production",
+        "apply production --yes",
+        "destroy production --confirm production",
+        "output production",
+        "lock production",
+    ] {
+        let ran = site.infra(command).await;
+        let why = ran.refused();
+        assert!(why.contains("the credentials are of account 123456789012, but the file says 999999999999"), "{why}");
+        assert_eq!(ran.stdout, "", "{command}");
+    }
+    account::same(&before, &account::contents(&site.aws).await, "it is refused");
+}
+
+#[tokio::test]
+async fn an_apply_that_nobody_has_consented_to() {
+    let site = Site::start().await;
+    let before = account::contents(&site.aws).await;
+    let apply = site.infra("apply production").await;
+    assert!(apply.refused().contains("nobody can answer here; nothing was changed\n  add --yes"), "{}", apply.stderr);
+    assert!(apply.stdout.contains("Plan: 57 to create"), "what was asked is shown: {}", apply.stdout);
+    account::same(&before, &account::contents(&site.aws).await, "it is refused");
+    assert_eq!(site.infra("lock production").await.well().stdout, "production is free\n", "the lock is given back");
+
+    site.infra("apply production --yes --target vpc.main").await.well();
+    let before = account::contents(&site.aws).await;
+    let destroy = site.infra("destroy production").await;
+    assert!(destroy.refused().contains("add --confirm production"), "{}", destroy.stderr);
+    let destroy = site.infra("destroy production --confirm staging").await;
+    assert!(destroy.refused().contains("--confirm must name the environment: production"), "{}", destroy.stderr);
+    account::same(&before, &account::contents(&site.aws).await, "it is refused");
+}
+
+/// Takes the database and all that speaks of it out of the file.
+fn remove_the_database(site: &Site) {
+    let text = site.read(PRODUCTION);
+    let (before, section) = text.split_once("databases:\n").unwrap();
+    let (_, after) = section.split_once("secrets:\n").unwrap();
+    let kept = before.lines().filter(|line| !line.contains("${databases."));
+    let kept = kept.collect::<Vec<_>>().join("\n");
+    site.write(PRODUCTION, &format!("{}\nsecrets:\n{after}", kept.replace("    environment:\n", "")));
+}
+
+#[tokio::test]
+async fn a_loss_of_data_that_is_not_named() {
+    let site = Site::applied().await;
+    let before = account::contents(&site.aws).await;
+    remove_the_database(&site);
+    let plan = site.plan(PRODUCTION).await;
+    let deleted: Vec<String> = steps(&plan).into_iter().filter(|step| step.starts_with("delete ")).collect();
+    assert_eq!(
+        deleted,
+        [
+            "delete db_instance.main",
+            "delete db_parameter_group.main",
+            "delete db_subnet_group.main",
+            "delete log_group.db-main-postgresql",
+            "delete security_group.db-main",
+        ]
+    );
+    site.infra("plan production --save lossy.json").await.well();
+    let one = "apply production --yes --allow-data-loss db_instance.main";
+    for command in ["apply production --yes", one, "apply lossy.json"] {
+        let ran = site.infra(command).await;
+        let why = ran.refused();
+        assert!(why.contains("this plan destroys data; nothing was changed\n"), "{why}");
+        assert!(why.contains("--allow-data-loss log_group.db-main-postgresql"), "{why}");
+        assert_eq!(why.contains("--allow-data-loss db_instance.main"), command != one, "{why}");
+        account::same(&before, &account::contents(&site.aws).await, command);
+    }
+    site.infra(&format!("{one} --allow-data-loss log_group.db-main-postgresql")).await.well();
+    site.converged(PRODUCTION).await;
+    assert!(site.aws.rds().describe_db_instances().send().await.unwrap().db_instances().is_empty());
+    let snapshots = site.aws.rds().describe_db_snapshots().snapshot_type("manual").send().await.unwrap();
+    assert_eq!(snapshots.db_snapshots().len(), 1, "a final snapshot is taken");
+}
+
+#[tokio::test]
+async fn a_replacement_of_a_database_that_is_not_named() {
+    let site = Site::applied().await;
+    let before = account::contents(&site.aws).await;
+    site.edit(PRODUCTION, "    name: app\n", "    name: shop\n");
+    let plan = site.plan(PRODUCTION).await;
+    let database = plan["steps"].as_array().unwrap().iter().find(|step| step["address"] == "db_instance.main").unwrap();
+    assert_eq!((&database["action"], &database["harm"]), (&"replace".into(), &"data_loss".into()), "{database:#}");
+    let ran = site.infra("apply production --yes").await;
+    assert!(ran.refused().contains("--allow-data-loss db_instance.main"), "{}", ran.stderr);
+    account::same(&before, &account::contents(&site.aws).await, "it is refused");
+    site.infra("apply production --yes --allow-data-loss db_instance.main").await.well();
+    site.converged(PRODUCTION).await;
+    let instances = site.aws.rds().describe_db_instances().send().await.unwrap();
+    assert_eq!(instances.db_instances()[0].db_name(), Some("shop"));
+}

@@ -1,0 +1,163 @@
+//! A folder of environment files, an emulator, and the binary between them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use infra::address::Address;
+use infra::aws::{Aws, Memo};
+use infra::kind::{Health, Live, Scope};
+use infra::value::Fields;
+use serde_json::Value as Json;
+use tokio::process::Command;
+
+use crate::support::{Emulator, REGION};
+
+pub const ACCOUNT: &str = "123456789012";
+pub const PRODUCTION: &str = "production";
+
+pub struct Site {
+    pub emulator: Emulator,
+    pub aws: Arc<Aws>,
+    folder: tempfile::TempDir,
+}
+
+/// What one run of the binary said.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The run again, if it succeeded.
+    #[track_caller]
+    pub fn well(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Standard error, if the run failed in the usual way.
+    #[track_caller]
+    pub fn refused(&self) -> &str {
+        assert_eq!(self.code, Some(1), "{}\n{}", self.stdout, self.stderr);
+        &self.stderr
+    }
+
+    /// Standard output as one JSON document.
+    #[track_caller]
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+    }
+}
+
+impl Site {
+    /// An empty account, and a folder with `environments/production.yaml`.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("environments")).expect("a folder in it");
+        let emulator = Emulator::start();
+        let aws = emulator.aws().await;
+        let site = Self { emulator, aws, folder };
+        let file = repository().join("environments/production.yaml");
+        site.write(PRODUCTION, &std::fs::read_to_string(file).expect("the environment file"));
+        site
+    }
+
+    /// A site on which production has been applied.
+    pub async fn applied() -> Self {
+        let site = Self::start().await;
+        site.infra("apply production --yes").await.well();
+        site
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn read(&self, environment: &str) -> String {
+        std::fs::read_to_string(self.path(&format!("environments/{environment}.yaml"))).expect("the file")
+    }
+
+    pub fn write(&self, environment: &str, text: &str) {
+        std::fs::write(self.path(&format!("environments/{environment}.yaml")), text).expect("the file is written");
+    }
+
+    /// Replaces the only occurrence of `old` in the file of an environment.
+    #[track_caller]
+    pub fn edit(&self, environment: &str, old: &str, new: &str) {
+        let text = self.read(environment);
+        assert_eq!(text.matches(old).count(), 1, "{old:?} is there once");
+        self.write(environment, &text.replace(old, new));
+    }
+
+    /// Runs the binary with these arguments, which hold no spaces.
+    pub async fn infra(&self, arguments: &str) -> Ran {
+        self.through(&self.emulator.variables["AWS_ENDPOINT_URL"], arguments).await
+    }
+
+    pub async fn through(&self, endpoint: &str, arguments: &str) -> Ran {
+        let output = self.command(endpoint, arguments).output().await.expect("the binary runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// The binary with an environment of its own: none of the caller's variables and none of their profiles.
+    pub fn command(&self, endpoint: &str, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_infra"));
+        command.args(arguments.split_whitespace()).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env_clear().env("HOME", self.folder.path()).env("USER", "tester");
+        command.envs(&self.emulator.variables).env("AWS_ENDPOINT_URL", endpoint).kill_on_drop(true);
+        command
+    }
+
+    /// The plan of an environment as JSON.
+    pub async fn plan(&self, environment: &str) -> Json {
+        self.infra(&format!("plan {environment} --format json")).await.well().json()
+    }
+
+    /// Asserts that nothing is left to do.
+    pub async fn converged(&self, environment: &str) {
+        let plan = self.infra(&format!("plan {environment} --detailed-exitcode")).await;
+        assert_eq!(plan.code, Some(0), "{}\n{}", plan.stdout, plan.stderr);
+    }
+
+    /// Everything of ours that serves: neither gone nor waiting for its deletion.
+    pub async fn live(&self, environment: &str) -> Vec<Live<Fields>> {
+        let snapshot = infra::live::snapshot(&scope(environment), &infra::kinds::drivers(&self.aws)).await;
+        let serves = |live: &Live<Fields>| !matches!(live.health, Health::Tombstone | Health::Restorable);
+        snapshot.expect("all kinds can be read").live.into_iter().filter(serves).collect()
+    }
+
+    /// Ids by address.
+    pub async fn ids(&self, environment: &str) -> BTreeMap<String, String> {
+        self.live(environment).await.into_iter().map(|live| (live.identity.address.to_string(), live.id)).collect()
+    }
+}
+
+/// Where all of an environment is found, whatever its file holds.
+pub fn scope(environment: &str) -> Scope {
+    Scope {
+        project: "acme".into(),
+        environment: environment.into(),
+        account: ACCOUNT.into(),
+        region: REGION.into(),
+        partition: "aws".into(),
+        wanted: [Address::new("kms_key", "main")].into(),
+        names: BTreeMap::new(),
+        memo: Memo::default(),
+    }
+}
+
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The steps of a plan as `action address`.
+pub fn steps(plan: &Json) -> Vec<String> {
+    let steps = plan["steps"].as_array().expect("steps").iter();
+    let text = |step: &Json, name: &str| step[name].as_str().expect("text").to_owned();
+    steps.map(|step| format!("{} {}", text(step, "action"), text(step, "address"))).collect()
+}
