@@ -33,7 +33,7 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
     match (&arguments.name, arguments.format) {
         (Some(name), _) => {
             if let Some(value) = outputs.get(name) {
-                print(value)
+                print(value);
             } else {
                 let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
                 let hint = nearest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();

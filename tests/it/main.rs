@@ -1,8 +1,6 @@
 //! Tests against the emulator: each kind over its driver, and the real binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what helpers of a test cannot do fails the test")]
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
-
 mod certificate;
 mod core;
 mod ecs;
