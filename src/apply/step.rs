@@ -163,7 +163,9 @@ impl Run {
         while Instant::now() < until {
             let found = driver.list(&self.context.scope.afresh()).await?;
             let same = |live: &&Live<Fields>| live.identity == self.making.identity && !live.deposed;
-            if let Some(live) = found.iter().filter(|live| live.health != Health::Tombstone).find(same) {
+            if let Some(live) =
+                found.iter().filter(|live| !matches!(live.health, Health::Tombstone | Health::Restorable)).find(same)
+            {
                 return Ok(Some(live.id.clone()));
             }
             pause.wait().await;

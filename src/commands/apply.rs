@@ -16,7 +16,7 @@ use super::{Ended, Format, Selection, Source, print, say};
 use crate::address::Address;
 use crate::apply::{Context, Report, Signal, apply};
 use crate::desired::Desired;
-use crate::lock::{Holder, Lock};
+use crate::lock::{Held, Holder, Lock};
 use crate::plan::Plan;
 use crate::report;
 
@@ -117,7 +117,7 @@ pub async fn write(
         Some(_) => None,
         None => Some(lock.acquire(Arc::clone(&session.aws), Holder::this(again)).await?),
     };
-    let (signal, listening) = listen(held.as_ref().map(crate::lock::Held::lost));
+    let lost = held.as_ref().map(Held::lost);
     let scope = session.scope(desired);
     let ended = async {
         let plan = ready(session.plan(&scope, desired).await?)?;
@@ -126,7 +126,7 @@ pub async fn write(
         }
         let report = match agree(&plan, consent) {
             Ok(()) if plan.is_empty() => Ok(None),
-            Ok(()) => Ok(Some(carry_out(session, &plan, scope, writing, again, signal).await)),
+            Ok(()) => Ok(Some(carry_out(session, &plan, scope, writing, again, lost).await)),
             Err(refused) => Err(refused),
         };
         if writing.format == Format::Json {
@@ -136,7 +136,6 @@ pub async fn write(
         Ok(if report?.is_none_or(|report| report.is_success()) { Ended::Well } else { Ended::Failed })
     };
     let ended = ended.await;
-    listening.abort();
     if let Some(held) = held
         && let Err(failure) = lock.release(held).await
     {
@@ -158,8 +157,10 @@ async fn carry_out(
     scope: crate::kind::Scope,
     writing: &Writing,
     again: &str,
-    signal: watch::Receiver<Signal>,
+    lost: Option<watch::Receiver<bool>>,
 ) -> Report {
+    // Only from here on is there something in flight: before, an interruption simply ends the program.
+    let (signal, listening) = listen(lost);
     let started = Instant::now();
     let run = crate::address::hex(&rand::random::<[u8; 8]>());
     let context = Context { drivers: crate::kinds::drivers(&session.aws), scope: scope.afresh(), run };
@@ -167,6 +168,7 @@ async fn carry_out(
     let report =
         apply(plan, Arc::new(context), usize::from(writing.parallel), signal, |event| progress.show(&event)).await;
     progress.end();
+    listening.abort();
     if writing.format == Format::Text {
         print(&report::outcome(&report, started.elapsed(), again));
     }
