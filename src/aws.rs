@@ -215,6 +215,7 @@ const BUSY: &[&str] = &[
     "OperationNotPermittedException.Busy",
     "ResourceInUse",
     "ResourceInUseException",
+    "TargetGroupAssociationLimit",
     "TooManyUpdates",
     "UpdateInProgressException",
 ];
@@ -232,6 +233,8 @@ const BUSY_MESSAGES: &[&str] = &[
     "invalid principal",
     "unsupported principal",
     "already scheduled for deletion",
+    "is not allowed to be used with",
+    "kms key id could not be found",
 ];
 
 fn classify(code: &str, message: &str) -> Class {

@@ -41,8 +41,8 @@ impl Place {
         let zones = aws.call("ec2:DescribeAvailabilityZones", aws.ec2().describe_availability_zones().send());
         let (caller, zones) = tokio::try_join!(caller, zones)?;
         let usable = |zone: &&aws_sdk_ec2::types::AvailabilityZone| {
+            // Also one with an outage: a plan made during it must not move the environment to another zone.
             zone.zone_type().is_none_or(|kind| kind == "availability-zone")
-                && zone.state().is_none_or(|state| state.as_str() != "unavailable")
         };
         let zones = zones.availability_zones().iter().filter(usable);
         let mut zones: Vec<String> = zones.filter_map(|zone| zone.zone_name().map(str::to_owned)).collect();

@@ -30,6 +30,9 @@ pub struct Holder {
     pub who: String,
     pub host: String,
     pub process: u32,
+    /// Tells apart machines of one name, and containers that see other processes.
+    #[serde(default)]
+    machine: String,
     pub command: String,
     pub since: Timestamp,
 }
@@ -44,6 +47,7 @@ impl Holder {
             who: variable(&["GITHUB_ACTOR", "USER", "LOGNAME"]).unwrap_or_else(|| "unknown".to_owned()),
             host: host.or_else(|| variable(&["HOSTNAME"])).unwrap_or_else(|| "unknown".to_owned()),
             process: std::process::id(),
+            machine: machine(),
             command: command.to_owned(),
             since: Timestamp::now(),
         }
@@ -51,11 +55,19 @@ impl Holder {
 
     /// Whether this is a process of this machine that no longer runs.
     fn is_gone(&self) -> bool {
-        let here = Self::this("").host;
-        here != "unknown"
-            && self.host == here
-            && std::path::Path::new("/proc/self").exists()
+        !self.machine.is_empty()
+            && self.machine == machine()
             && !std::path::Path::new(&format!("/proc/{}", self.process)).exists()
+    }
+}
+
+/// This boot of this machine and what processes are seen from here; empty where that cannot be told.
+fn machine() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let processes = std::fs::read_link("/proc/self/ns/pid");
+    match (boot, processes) {
+        (Ok(boot), Ok(processes)) => format!("{} {}", boot.trim(), processes.display()),
+        _ => String::new(),
     }
 }
 
@@ -151,16 +163,17 @@ impl<'a> Lock<'a> {
         let content = Content::Held(holder);
         match write(self.aws, &self.name(number), &content, false).await {
             Err(failure) if failure.code == "ParameterAlreadyExists" => {
-                // Somebody was faster by a moment; the next look says who.
+                // Somebody was faster by a moment, or an answer to ourselves was lost; the next look says who.
                 let all = self.read().await?;
-                return Err(
-                    match all.last().and_then(|newest| newest.holder().map(|holder| (newest.number, holder))) {
+                let newest = all.last();
+                if newest.is_none_or(|newest| newest.number != number || newest.content != content) {
+                    return Err(match newest.and_then(|newest| Some((newest.number, newest.holder()?))) {
                         Some((number, holder)) => {
                             Refused::Held { environment: self.environment.clone(), number, holder: holder.clone() }
                         }
                         None => Refused::Failed(failure),
-                    },
-                );
+                    });
+                }
             }
             other => other?,
         }
@@ -172,17 +185,21 @@ impl<'a> Lock<'a> {
 
     /// Gives the lock back.
     pub async fn release(&self, held: Held) -> Result<()> {
+        // A renewal that is on its way must not come after the release.
         held.renewal.abort();
+        let _ = held.renewal.await;
         if *held.lost.borrow() {
             return Ok(());
         }
         write(self.aws, &self.name(held.number), &Content::Free, true).await
     }
 
-    /// Declares the lock `number` free, whoever holds it.
+    /// Declares the lock `number` free, whoever holds it: by a newer one that is free, which no renewal can undo.
     pub async fn force(&self, number: u64) -> Result<()> {
         match self.newest().await? {
-            Some(newest) if newest.number == number => write(self.aws, &self.name(number), &Content::Free, true).await,
+            Some(newest) if newest.number == number => {
+                write(self.aws, &self.name(number + 1), &Content::Free, false).await
+            }
             Some(newest) => {
                 let message = format!("the newest lock of {} is {}, not {number}", self.environment, newest.number);
                 Err(Failure::new("ssm:PutParameter", "WrongLock", message))
@@ -244,14 +261,22 @@ async fn renew(aws: std::sync::Arc<Aws>, path: String, number: u64, content: Con
     let mut renewed = tokio::time::Instant::now();
     loop {
         tokio::time::sleep(RENEWAL).await;
-        let overtaken = match read(&aws, &path).await {
-            Ok(all) => all.last().is_none_or(|newest| newest.number != number || newest.content != content),
-            Err(_) => false,
+        let renewing = async {
+            let all = read(&aws, &path).await?;
+            let overtaken = all.last().is_none_or(|newest| newest.number != number || newest.content != content);
+            if !overtaken {
+                write(&aws, &format!("{path}/{number}"), &content, true).await?;
+            }
+            Ok::<_, Failure>(overtaken)
         };
-        let wrote = !overtaken && write(&aws, &format!("{path}/{number}"), &content, true).await.is_ok();
-        if wrote {
-            renewed = tokio::time::Instant::now();
-        }
+        // A network that hangs must not keep us from noticing that the time is up.
+        let overtaken = match tokio::time::timeout(RENEWAL, renewing).await {
+            Ok(Ok(overtaken)) => {
+                renewed = tokio::time::Instant::now();
+                overtaken
+            }
+            Ok(Err(_)) | Err(_) => false,
+        };
         if overtaken || renewed.elapsed() > FENCE {
             lost.send_replace(true);
             return;

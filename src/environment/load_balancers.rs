@@ -32,7 +32,7 @@ pub struct LoadBalancer {
     pub deletion_protection: bool,
     /// The address ranges that may connect. Default: `[0.0.0.0/0]`, which is everyone.
     #[serde(default = "everyone")]
-    #[schemars(with = "Vec<Cidr>", length(min = 1, max = 50))]
+    #[schemars(with = "Vec<Cidr>", length(min = 1, max = 30))]
     pub allow: Vec<Ipv4Net>,
     /// The request header that leads to the idle colour of a blue/green service, for the checks before a switch.
     /// Default: `X-Infra-Test`.

@@ -122,9 +122,9 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(length(min = 1, max = 128), regex(pattern = r#"^/[A-Za-z0-9_.$/~"'@:+&*?-]*$"#)))]
     pub paths: Vec<String>,
-    /// Which rule is tried first: 1 before 50000. Default: routes with a host and a longer path come first.
+    /// Which rule is tried first: 1 before 25000. Default: routes with a host and a longer path come first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 50000), example = 100)]
+    #[schemars(range(min = 1, max = 25000), example = 100)]
     pub priority: Option<u32>,
 }
 

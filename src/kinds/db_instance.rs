@@ -167,6 +167,10 @@ impl Kind for DbInstance {
         if self.max_storage_gb.is_some() && live.storage_gb > self.storage_gb {
             self.storage_gb = live.storage_gb;
         }
+        // At the limit RDS no longer shows it: there is nothing left to grow.
+        if self.max_storage_gb.is_some_and(|limit| live.storage_gb >= limit) {
+            self.max_storage_gb = live.max_storage_gb;
+        }
     }
 
     fn check(&self) -> Vec<Problem> {
@@ -210,8 +214,16 @@ impl Kind for DbInstance {
         let (before, after) = (there.all_tags(&live.identity), wanted.all_tags(&live.identity));
         rds::retag(aws, rds::arn(live)?, &before, &after).await?;
         let (request, changed) = wanted.modification(aws, &there).await?;
-        if changed {
-            let request = request.db_instance_identifier(&live.id).apply_immediately(self.apply == Apply::Now);
+        let now = wanted.apply == Apply::Now;
+        let major = |version: &str| rds_instance::major(&self.engine, version);
+        if !now && major(&wanted.engine_version) != major(&there.engine_version) {
+            let message = "a major version cannot wait for its window, since its parameter group has to change with it: \
+                           set `apply: now` for this upgrade";
+            return Err(Failure::new("rds:ModifyDBInstance", "MajorUpgrade", message));
+        }
+        // What was left for the window is made with this request too.
+        if changed || (now && there.apply == Apply::Window) {
+            let request = request.db_instance_identifier(&live.id).apply_immediately(now);
             aws.call("rds:ModifyDBInstance", request.send()).await?;
         }
         Ok(())
@@ -230,6 +242,8 @@ impl Kind for DbInstance {
         let name = format!("{}-final-{}", live.id, Timestamp::now().strftime("%Y%m%d%H%M%S"));
         let request = aws.rds().delete_db_instance().db_instance_identifier(&live.id).skip_final_snapshot(!snapshot);
         let request = request.set_final_db_snapshot_identifier(snapshot.then_some(name));
+        // Where there can be no final snapshot, the automatic backups are all that is left of the data.
+        let request = request.delete_automated_backups(snapshot || !live.spec.final_snapshot);
         match aws.call("rds:DeleteDBInstance", request.send()).await {
             Err(failure) if failure.message.contains("already being deleted") => Ok(()),
             other => other.map(drop),

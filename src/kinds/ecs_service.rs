@@ -155,7 +155,7 @@ impl Kind for EcsService {
     ];
     const OPEN: &'static [&'static str] = &["name", "platform_version"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
-    const AFTER: &'static [&'static str] = &["listener", "listener_rule", "iam_role"];
+    const AFTER: &'static [&'static str] = &["iam_role", "listener", "listener_rule", "route_table"];
     const DEADLINE: Duration = Duration::from_secs(1200);
     const MINUTES: (u16, u16) = (4, 3);
 

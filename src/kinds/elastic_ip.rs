@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ec2;
 use crate::aws::{Aws, one_try};
-use crate::kind::{Id, Kind, Live, Making, Progress, Result, Scope};
+use crate::kind::{Class, Id, Kind, Live, Making, Progress, Result, Scope};
 use crate::tags::Tags;
 
 /// A public IPv4 address that stays the same. What uses it (a NAT gateway, a host) refers to its `id`.
@@ -46,8 +46,12 @@ impl Kind for ElasticIp {
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
-        // While a NAT gateway that is being deleted still holds the address, AWS refuses, and this is tried again.
-        aws.call("ec2:ReleaseAddress", aws.ec2().release_address().allocation_id(&live.id).send()).await.map(drop)
+        // While a NAT gateway that is being deleted still holds the address, AWS answers as if the address were another's;
+        // a caller without the right gets another code.
+        match aws.call("ec2:ReleaseAddress", aws.ec2().release_address().allocation_id(&live.id).send()).await {
+            Err(failure) if failure.code == "AuthFailure" => Err(failure.class(Class::Busy)),
+            other => other.map(drop),
+        }
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

@@ -91,7 +91,9 @@ impl Listener {
         if !self.default_action.same_but_weights(&old.default_action) {
             let describe = aws.elb().describe_listeners().listener_arns(&live.id);
             let now = aws.call("elb:DescribeListeners", describe.send()).await?;
-            let (now, _) = Action::read(now.listeners().first().map(SdkListener::default_actions).unwrap_or_default());
+            let now = now.listeners().first().map(SdkListener::default_actions).unwrap_or_default();
+            Action::refuse_foreign("elb:ModifyListener", now)?;
+            let (now, _) = Action::read(now);
             let action = self.default_action.with_live_weights(aws, &now).await?;
             (request, differs) = (request.default_actions(action.to_sdk()?), true);
         }

@@ -225,7 +225,9 @@ impl ListenerRule {
         }
         if !self.action.same_but_weights(&live.spec.action) {
             let now = aws.call("elb:DescribeRules", aws.elb().describe_rules().rule_arns(&live.id).send()).await?;
-            let (now, _) = Action::read(now.rules().first().map(Rule::actions).unwrap_or_default());
+            let now = now.rules().first().map(Rule::actions).unwrap_or_default();
+            Action::refuse_foreign("elb:ModifyRule", now)?;
+            let (now, _) = Action::read(now);
             let action = self.action.with_live_weights(aws, &now).await?;
             (request, differs) = (request.actions(action.to_sdk()?), true);
         }

@@ -54,7 +54,7 @@ pub fn live(found: &Found, all: &Tags, tagged: Tagged) -> Live<DbInstance> {
     let status = found.db_instance_status().unwrap_or_default();
     live.health = match status {
         "deleting" => Health::Tombstone,
-        "failed" | "incompatible-create" | "incompatible-network" | "incompatible-restore" | "restore-error" => {
+        "failed" | "incompatible-create" | "incompatible-restore" | "restore-error" => {
             Health::Failed(meaning(status).unwrap_or_default())
         }
         status if working(status) => Health::Ok,

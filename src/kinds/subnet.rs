@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use crate::aws::Aws;
+use crate::aws::{Aws, one_try};
 use crate::kind::{Failure, Id, Kind, Live, Making, Progress, Result, Scope};
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -65,7 +65,8 @@ impl Kind for Subnet {
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
         let request = aws.ec2().create_subnet().vpc_id(self.vpc_id.get()?).cidr_block(self.cidr.to_string());
         let tags = ec2::specification(ResourceType::Subnet, &making.identity, &self.tags);
-        let request = request.availability_zone(&self.zone).tag_specifications(tags);
+        let request = request.availability_zone(&self.zone).tag_specifications(tags).customize();
+        let request = request.config_override(aws_sdk_ec2::config::Builder::new().retry_config(one_try()));
         let answer = aws.call("ec2:CreateSubnet", request.send()).await?;
         let id = answer.subnet().and_then(|subnet| subnet.subnet_id());
         id.map(str::to_owned).ok_or_else(|| Failure::new("ec2:CreateSubnet", "NoId", "the answer holds no id"))

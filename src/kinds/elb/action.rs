@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check_range;
 use crate::aws::Aws;
-use crate::kind::{Problem, Result};
+use crate::kind::{Failure, Problem, Result};
 use crate::tags;
 use crate::value::Arg;
 
@@ -232,6 +232,23 @@ impl Action {
                 action.r#type(ActionTypeEnum::FixedResponse).fixed_response_config(config).build()
             }
         })
+    }
+
+    /// Refuses to replace a list of actions in which others put one that is not known here, such as a log-in.
+    pub fn refuse_foreign(operation: &str, actions: &[SdkAction]) -> Result<()> {
+        use ActionTypeEnum::{FixedResponse, Forward, Redirect};
+        let known = |action: &&SdkAction| matches!(action.r#type(), Some(Forward | Redirect | FixedResponse));
+        match actions.iter().find(|action| !known(action)) {
+            None => Ok(()),
+            Some(action) => {
+                let name = action.r#type().map_or("of an unknown kind", |kind| kind.as_str());
+                let message = format!(
+                    "others added an action {name}, which this change would take away: remove it there, or make the \
+                     change by hand"
+                );
+                Err(Failure::new(operation, "ForeignAction", message))
+            }
+        }
     }
 
     /// The last of the live actions, which is the one that answers, and what a reader should know of the others.

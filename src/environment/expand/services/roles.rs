@@ -59,7 +59,13 @@ fn starting(
         statements.push(policy::allow(&["ecr:GetAuthorizationToken"], everything).sid("Registry"));
         statements.push(policy::allow(&pull, [repository]).sid("Image"));
     }
-    let read: BTreeSet<Arg<String>> = secrets.values().map(whole_secret).collect();
+    let parameter = |value: &&Arg<String>| matches!(value, Arg::Known(arn) if arn.contains(":ssm:"));
+    let parameters: BTreeSet<Arg<String>> = secrets.values().filter(parameter).cloned().collect();
+    if !parameters.is_empty() {
+        statements.push(policy::allow(&["ssm:GetParameters"], parameters).sid("Parameters"));
+    }
+    let read = secrets.values().filter(|value| !parameter(value));
+    let read: BTreeSet<Arg<String>> = read.map(whole_secret).collect();
     if !read.is_empty() {
         statements.push(policy::allow(&["secretsmanager:GetSecretValue"], read).sid("Secrets"));
         let mut keys: BTreeSet<Arg<String>> = to.main_key().into_iter().collect();
