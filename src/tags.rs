@@ -52,7 +52,12 @@ pub fn decode(tags: &Tags) -> Option<Tagged> {
 /// The tags to write and the keys to remove, to come from the user tags `old` to `new`.
 #[must_use]
 pub fn change(identity: &Identity, old: &Tags, new: &Tags) -> (Tags, Vec<String>) {
-    let (before, after) = (encode(identity, old), encode(identity, new));
+    difference(&encode(identity, old), &encode(identity, new))
+}
+
+/// The tags to write and the keys to remove, to come from all the tags `before` to all the tags `after`.
+#[must_use]
+pub fn difference(before: &Tags, after: &Tags) -> (Tags, Vec<String>) {
     let set = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
     let gone = before.keys().filter(|key| !after.contains_key(*key));
     (set.map(|(key, value)| (key.clone(), value.clone())).collect(), gone.cloned().collect())

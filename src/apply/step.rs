@@ -106,11 +106,11 @@ impl Run {
             Verb::Fill(fields) => {
                 let created = self.created.as_ref().ok_or_else(|| defect("there is nothing to fill"))?;
                 let live = self.live(created.id.clone(), created.fields.clone(), created.outputs.clone());
-                Some(self.update(driver, &live, fields).await?)
+                Some(self.update(info, driver, &live, fields).await?)
             }
-            Verb::Update { live, fields } => Some(self.update(driver, live, fields).await?),
+            Verb::Update { live, fields } => Some(self.update(info, driver, live, fields).await?),
             Verb::Empty { live, fields } => {
-                self.update(driver, live, fields).await?;
+                self.update(info, driver, live, fields).await?;
                 None
             }
             Verb::Depose(live) => {
@@ -173,8 +173,7 @@ impl Run {
         Ok(None)
     }
 
-    async fn update(&self, driver: &dyn Driver, live: &Live<Fields>, fields: &Fields) -> Result<Outputs> {
-        let info = kinds::find(&self.step.address.kind).ok_or_else(|| defect("an unknown kind"))?;
+    async fn update(&self, info: &Info, driver: &dyn Driver, live: &Live<Fields>, fields: &Fields) -> Result<Outputs> {
         let fields = self.resolved(info, fields)?;
         self.retry(|| driver.update(&fields, live)).await?;
         self.ready(driver, &live.id).await

@@ -1,9 +1,8 @@
-//! What a create does where AWS already has something under the name, and changes of a resource's whole set of tags.
+//! What a create does where AWS already has something under the name.
 
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Failure, Id, Kind, Live, Making, Result};
-use crate::tags::Tags;
 
 /// Takes over what a lost answer of an earlier try has left under our name, and refuses what is not ours. `found` is
 /// what bears the name, where it carries tags of ours at all.
@@ -36,12 +35,4 @@ fn taken(operation: &str, kind: &str, name: &str, owner: Option<String>) -> Fail
          with `infra adopt`"
     );
     Failure::new(operation, "NameTaken", message)
-}
-
-/// The tags to write and the keys to remove, to come from `before` to `after`.
-#[must_use]
-pub fn tag_change(before: &Tags, after: &Tags) -> (Tags, Vec<String>) {
-    let set = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
-    let gone = before.keys().filter(|key| !after.contains_key(*key));
-    (set.map(|(key, value)| (key.clone(), value.clone())).collect(), gone.cloned().collect())
 }

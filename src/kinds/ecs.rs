@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use aws_sdk_ecs::types::{Cluster, ClusterField, Tag};
 
-use super::adopt;
 use crate::aws::Aws;
 use crate::kind::{Problem, Result, Scope};
-use crate::tags::Tags;
+use crate::tags::{self, Tags};
 
 /// Clusters that one request may describe.
 const AT_ONCE: usize = 100;
@@ -23,7 +22,7 @@ pub fn read_tags(tags: &[Tag]) -> Tags {
 
 /// Brings the tags of ours on a resource from `before` to `after`.
 pub async fn retag(aws: &Aws, arn: &str, before: &Tags, after: &Tags) -> Result<()> {
-    let (set, gone) = adopt::tag_change(before, after);
+    let (set, gone) = tags::difference(before, after);
     if !set.is_empty() {
         let request = aws.ecs().tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(&set)));
         aws.call("ecs:TagResource", request.send()).await?;

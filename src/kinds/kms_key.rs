@@ -12,7 +12,7 @@ use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{adopt, deletion, tagging};
+use super::{deletion, tagging};
 use crate::address::{Address, Identity};
 use crate::aws::{Aws, one_try};
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
@@ -326,7 +326,7 @@ fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>> {
 }
 
 async fn retag(aws: &Aws, id: &str, before: &Tags, after: &Tags) -> Result<()> {
-    let (set, gone) = adopt::tag_change(before, after);
+    let (set, gone) = tags::difference(before, after);
     if !set.is_empty() {
         let request = aws.kms().tag_resource().key_id(id).set_tags(Some(sdk_tags(&set)?));
         aws.call("kms:TagResource", request.send()).await?;

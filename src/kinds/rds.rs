@@ -2,10 +2,10 @@
 
 use aws_sdk_rds::types::Tag;
 
-use super::{adopt, tagging};
+use super::tagging;
 use crate::aws::Aws;
 use crate::kind::{Failure, Live, Problem, Result, Scope};
-use crate::tags::Tags;
+use crate::tags::{self, Tags};
 
 pub fn sdk_tags(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
@@ -48,7 +48,7 @@ pub async fn tag(aws: &Aws, arn: &str, tags: &Tags) -> Result<()> {
 
 /// Brings the tags of ours on a resource from `before` to `after`.
 pub async fn retag(aws: &Aws, arn: &str, before: &Tags, after: &Tags) -> Result<()> {
-    let (set, gone) = adopt::tag_change(before, after);
+    let (set, gone) = tags::difference(before, after);
     if !set.is_empty() {
         tag(aws, arn, &set).await?;
     }

@@ -331,7 +331,7 @@ fn read_tags(tags: &[Tag]) -> Tags {
 }
 
 async fn retag(aws: &Aws, id: &str, before: &Tags, after: &Tags) -> Result<()> {
-    let (set, gone) = adopt::tag_change(before, after);
+    let (set, gone) = tags::difference(before, after);
     if !set.is_empty() {
         let request = aws.secrets().tag_resource().secret_id(id).set_tags(Some(sdk_tags(&set)));
         aws.call("secretsmanager:TagResource", request.send()).await?;

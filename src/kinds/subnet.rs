@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ec2;
 use crate::aws::{Aws, one_try};
-use crate::kind::{Failure, Id, Kind, Live, Making, Progress, Result, Scope};
+use crate::kind::{Id, Kind, Live, Making, Progress, Result, Scope};
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -68,8 +68,7 @@ impl Kind for Subnet {
         let request = request.availability_zone(&self.zone).tag_specifications(tags).customize();
         let request = request.config_override(aws_sdk_ec2::config::Builder::new().retry_config(one_try()));
         let answer = aws.call("ec2:CreateSubnet", request.send()).await?;
-        let id = answer.subnet().and_then(|subnet| subnet.subnet_id());
-        id.map(str::to_owned).ok_or_else(|| Failure::new("ec2:CreateSubnet", "NoId", "the answer holds no id"))
+        ec2::made("ec2:CreateSubnet", answer.subnet().and_then(|subnet| subnet.subnet_id()))
     }
 
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {

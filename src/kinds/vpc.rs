@@ -79,8 +79,7 @@ impl Kind for Vpc {
         let request = aws.ec2().create_vpc().cidr_block(self.cidr.to_string()).tag_specifications(tags).customize();
         let request = request.config_override(aws_sdk_ec2::config::Builder::new().retry_config(one_try()));
         let answer = aws.call("ec2:CreateVpc", request.send()).await?;
-        let id = answer.vpc().and_then(|vpc| vpc.vpc_id());
-        id.map(str::to_owned).ok_or_else(|| Failure::new("ec2:CreateVpc", "NoId", "the answer holds no id"))
+        ec2::made("ec2:CreateVpc", answer.vpc().and_then(|vpc| vpc.vpc_id()))
     }
 
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
