@@ -6,10 +6,11 @@
     localstack/test_fixes.py Ecs.test_name     one test
 """
 
-import itertools
+import importlib
 import json
 import os
 import pathlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -23,72 +24,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 try:
     import boto3
     import cbor2
-    from botocore.config import Config
-    from botocore.exceptions import ClientError
 except ImportError:  # not in the emulator's virtual environment yet
     found = subprocess.run([HERE / "up", "--requirements-only"], check=True, stdout=subprocess.PIPE, text=True)
     python = found.stdout.strip()
     os.execv(python, [python, *sys.argv])
 
-TAGS = [{"Key": "infra:project", "Value": "acme"}, {"Key": "Name", "Value": "n"}]
-ECS_TAGS = [{"key": tag["Key"], "value": tag["Value"]} for tag in TAGS]
-OURS = [{"Name": "tag:infra:project", "Values": ["acme"]}]
-TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
-NUMBERS = itertools.count(int(time.time()) % 100_000)
-CLIENTS = {}
-
-
-def aws(service):
-    if service not in CLIENTS:
-        CLIENTS[service] = boto3.client(service, config=Config(retries={"total_max_attempts": 1}))
-    return CLIENTS[service]
-
-
-def unique(prefix):
-    return f"{prefix}-{next(NUMBERS)}"
-
-
-def specification(kind):
-    return [{"ResourceType": kind, "Tags": TAGS}]
-
-
-class Case(unittest.TestCase):
-    maxDiff = None
-
-    def refused(self, code, call, *arguments, **keywords):
-        with self.assertRaises(ClientError) as raised:
-            call(*arguments, **keywords)
-        self.assertEqual(raised.exception.response["Error"]["Code"], code)
-
-    def network(self, gateway=True):
-        """A VPC with two subnets, a group and, if wanted, an attached gateway."""
-        ec2 = aws("ec2")
-        self.vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        zones = [("10.0.0.0/24", "us-east-1a"), ("10.0.1.0/24", "us-east-1b")]
-        made = [ec2.create_subnet(VpcId=self.vpc, CidrBlock=c, AvailabilityZone=z)["Subnet"] for c, z in zones]
-        self.subnets = [subnet["SubnetId"] for subnet in made]
-        self.group = ec2.create_security_group(GroupName="a", Description="a", VpcId=self.vpc)["GroupId"]
-        if gateway:
-            self.gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-            ec2.attach_internet_gateway(InternetGatewayId=self.gateway, VpcId=self.vpc)
-
-    def nat(self, **keywords):
-        address = aws("ec2").allocate_address(Domain="vpc")["AllocationId"]
-        call = {"SubnetId": self.subnets[0], "AllocationId": address, **keywords}
-        return aws("ec2").create_nat_gateway(**call)["NatGateway"]["NatGatewayId"], address
-
-    def balancer(self, **keywords):
-        call = {"Name": unique("lb"), "Subnets": self.subnets, "SecurityGroups": [self.group], **keywords}
-        return aws("elbv2").create_load_balancer(**call)["LoadBalancers"][0]
-
-    def target_group(self, **keywords):
-        call = {"Name": unique("tg"), "Protocol": "HTTP", "Port": 80, "VpcId": self.vpc, "TargetType": "ip", **keywords}
-        return aws("elbv2").create_target_group(**call)["TargetGroups"][0]["TargetGroupArn"]
-
-    def listener(self, balancer, **keywords):
-        nothing = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
-        call = {"LoadBalancerArn": balancer, "Port": 80, "Protocol": "HTTP", "DefaultActions": nothing, **keywords}
-        return aws("elbv2").create_listener(**call)["Listeners"][0]["ListenerArn"]
+from checks import ECS_TAGS, OURS, TAGS, TRUST, Case, aws, specification, unique
 
 
 class Ec2(Case):
@@ -928,6 +869,13 @@ def emulator(arguments):
     shown = subprocess.run([HERE / "up", *arguments], check=True, stdout=subprocess.PIPE, text=True, env=alone).stdout
     os.environ.update(re.findall(r"^export (\w+)=(.*)$", shown, flags=re.M))
     return lambda: subprocess.run([HERE / "down"], check=True, stderr=subprocess.DEVNULL)
+
+
+# unittest looks for tests among the names of this module.
+for checks in pkgutil.iter_modules([HERE / "checks"]):
+    module = importlib.import_module(f"checks.{checks.name}")
+    tests = {name: each for name, each in vars(module).items() if isinstance(each, type) and issubclass(each, Case)}
+    globals().update(tests)
 
 
 def main():

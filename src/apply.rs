@@ -109,7 +109,7 @@ pub fn doing(verb: &Verb) -> &'static str {
         Verb::Empty { .. } => "empty",
         Verb::Depose(_) => "set aside",
         Verb::Delete(_) => "delete",
-        Verb::Wait(_) => "wait for",
+        Verb::Settle | Verb::Wait(_) => "wait for",
     }
 }
 

@@ -30,30 +30,58 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
 const IN_FLIGHT: usize = 16;
 const IN_FLIGHT_FEW: usize = 6;
 
-/// The clients of one region, each made when first used.
-pub struct Aws {
-    config: SdkConfig,
-    acm: OnceLock<aws_sdk_acm::Client>,
-    ec2: OnceLock<aws_sdk_ec2::Client>,
-    ecs: OnceLock<aws_sdk_ecs::Client>,
-    elb: OnceLock<aws_sdk_elasticloadbalancingv2::Client>,
-    iam: OnceLock<aws_sdk_iam::Client>,
-    kms: OnceLock<aws_sdk_kms::Client>,
-    logs: OnceLock<aws_sdk_cloudwatchlogs::Client>,
-    rds: OnceLock<aws_sdk_rds::Client>,
-    secrets: OnceLock<aws_sdk_secretsmanager::Client>,
-    ssm: OnceLock<aws_sdk_ssm::Client>,
-    sts: OnceLock<aws_sdk_sts::Client>,
-    tagging: OnceLock<aws_sdk_resourcegroupstagging::Client>,
-    limits: Mutex<HashMap<String, Arc<Semaphore>>>,
-}
-
 macro_rules! clients {
     ($($name:ident: $krate:ident),* $(,)?) => {
-        $(pub fn $name(&self) -> &$krate::Client {
-            self.$name.get_or_init(|| $krate::Client::new(&self.config))
-        })*
+        /// The clients of one region, each made when first used.
+        pub struct Aws {
+            config: SdkConfig,
+            limits: Mutex<HashMap<String, Arc<Semaphore>>>,
+            elsewhere: Mutex<HashMap<String, Arc<Aws>>>,
+            $($name: OnceLock<$krate::Client>,)*
+        }
+
+        impl Aws {
+            /// Clients with this configuration.
+            #[must_use]
+            pub fn new(config: SdkConfig) -> Self {
+                Self { config, limits: Mutex::default(), elsewhere: Mutex::default(), $($name: OnceLock::new(),)* }
+            }
+
+            $(pub fn $name(&self) -> &$krate::Client {
+                self.$name.get_or_init(|| $krate::Client::new(&self.config))
+            })*
+        }
     };
+}
+
+clients! {
+    acm: aws_sdk_acm,
+    autoscaling: aws_sdk_applicationautoscaling,
+    backup: aws_sdk_backup,
+    cloudtrail: aws_sdk_cloudtrail,
+    cloudwatch: aws_sdk_cloudwatch,
+    ec2: aws_sdk_ec2,
+    ecr: aws_sdk_ecr,
+    ecs: aws_sdk_ecs,
+    elasticache: aws_sdk_elasticache,
+    elb: aws_sdk_elasticloadbalancingv2,
+    events: aws_sdk_eventbridge,
+    iam: aws_sdk_iam,
+    kms: aws_sdk_kms,
+    lambda: aws_sdk_lambda,
+    logs: aws_sdk_cloudwatchlogs,
+    namespaces: aws_sdk_servicediscovery,
+    rds: aws_sdk_rds,
+    route53: aws_sdk_route53,
+    s3: aws_sdk_s3,
+    scheduler: aws_sdk_scheduler,
+    secrets: aws_sdk_secretsmanager,
+    sns: aws_sdk_sns,
+    ssm: aws_sdk_ssm,
+    sts: aws_sdk_sts,
+    tagging: aws_sdk_resourcegroupstagging,
+    waf: aws_sdk_wafv2,
+    xray: aws_sdk_xray,
 }
 
 impl Aws {
@@ -75,40 +103,11 @@ impl Aws {
         Self::new(config)
     }
 
-    /// Clients with this configuration.
-    #[must_use]
-    pub fn new(config: SdkConfig) -> Self {
-        Self {
-            config,
-            acm: OnceLock::new(),
-            ec2: OnceLock::new(),
-            ecs: OnceLock::new(),
-            elb: OnceLock::new(),
-            iam: OnceLock::new(),
-            kms: OnceLock::new(),
-            logs: OnceLock::new(),
-            rds: OnceLock::new(),
-            secrets: OnceLock::new(),
-            ssm: OnceLock::new(),
-            sts: OnceLock::new(),
-            tagging: OnceLock::new(),
-            limits: Mutex::default(),
-        }
-    }
-
-    clients! {
-        acm: aws_sdk_acm,
-        ec2: aws_sdk_ec2,
-        ecs: aws_sdk_ecs,
-        elb: aws_sdk_elasticloadbalancingv2,
-        iam: aws_sdk_iam,
-        kms: aws_sdk_kms,
-        logs: aws_sdk_cloudwatchlogs,
-        rds: aws_sdk_rds,
-        secrets: aws_sdk_secretsmanager,
-        ssm: aws_sdk_ssm,
-        sts: aws_sdk_sts,
-        tagging: aws_sdk_resourcegroupstagging,
+    /// The same account in another region. What is global (Route 53, CloudFront's certificates) is asked in us-east-1.
+    pub fn in_region(&self, region: &str) -> Arc<Self> {
+        let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = || Arc::new(Self::new(self.config.to_builder().region(Region::new(region.to_owned())).build()));
+        elsewhere.entry(region.to_owned()).or_insert_with(there).clone()
     }
 
     /// Awaits one request within its service's limit, and classifies its failure. `operation` is `service:Operation`.

@@ -17,6 +17,15 @@ pub struct Change {
 }
 
 impl Change {
+    /// Leaves the values out.
+    pub fn hide(&mut self) {
+        for value in [&mut self.before, &mut self.after] {
+            if *value != Value::Null {
+                *value = Value::text("(hidden)");
+            }
+        }
+    }
+
     /// The top-level field.
     #[must_use]
     pub fn field(&self) -> &str {

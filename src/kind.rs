@@ -73,9 +73,18 @@ impl<T> Live<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     Ready(Outputs),
-    Waiting { on: String },
+    Waiting {
+        on: String,
+    },
+    /// Not ready, but the outputs in [`Kind::EARLY`] are known: what it waits for may need them.
+    Early {
+        outputs: Outputs,
+        on: String,
+    },
     Gone,
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
 }
 
 impl Progress {
@@ -152,6 +161,8 @@ pub struct Scope {
     pub wanted: BTreeSet<Address>,
     /// Their names in AWS where the file chooses them (the field `name`, of a key `alias`); all others are generated.
     pub names: BTreeMap<Address, String>,
+    /// Further regions that the file speaks of, in fields named `region`.
+    pub regions: BTreeSet<String>,
     pub memo: crate::aws::Memo,
 }
 
@@ -182,7 +193,7 @@ impl Scope {
     /// The same scope, with nothing remembered.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        let Self { project, environment, account, region, partition, wanted, names, memo: _ } = self;
+        let Self { project, environment, account, region, partition, wanted, names, regions, memo: _ } = self;
         Self {
             project: project.clone(),
             environment: environment.clone(),
@@ -191,6 +202,7 @@ impl Scope {
             partition: partition.clone(),
             wanted: wanted.clone(),
             names: names.clone(),
+            regions: regions.clone(),
             memo: crate::aws::Memo::default(),
         }
     }
@@ -247,8 +259,12 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     const LATE: &'static [&'static str] = &[];
     /// Fields that, absent from the file, may have any value. All others are then AWS's default, which is written.
     const OPEN: &'static [&'static str] = &[];
+    /// Fields whose values no reader of a plan may see.
+    const SECRET: &'static [&'static str] = &[];
     /// What others may refer to.
     const OUTPUTS: &'static [&'static str];
+    /// Outputs that are known before it is ready, and that what it waits for may need.
+    const EARLY: &'static [&'static str] = &[];
     /// Kinds that AWS orders before this one though no field says so. Deletes go the other way round.
     const AFTER: &'static [&'static str] = &[];
     /// Fields that no two live resources may share together: what frees them goes first.
@@ -307,7 +323,9 @@ pub struct Info {
     pub restarted_by: &'static [&'static str],
     pub late: &'static [&'static str],
     pub open: &'static [&'static str],
+    pub secret: &'static [&'static str],
     pub outputs: &'static [&'static str],
+    pub early: &'static [&'static str],
     pub after: &'static [&'static str],
     pub unique: &'static [&'static str],
     pub held_by: &'static [&'static str],
@@ -334,7 +352,9 @@ impl Info {
             restarted_by: K::RESTARTED_BY,
             late: K::LATE,
             open: K::OPEN,
+            secret: K::SECRET,
             outputs: K::OUTPUTS,
+            early: K::EARLY,
             after: K::AFTER,
             unique: K::UNIQUE,
             held_by: K::HELD_BY,

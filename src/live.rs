@@ -59,6 +59,10 @@ pub fn scope(place: &Place, desired: &Desired) -> Scope {
         let name = ["name", "alias"].iter().find_map(|field| resource.fields.get(*field)?.as_text())?;
         Some((resource.address.clone(), name.to_owned()))
     };
+    let elsewhere = |resource: &Resource| {
+        let region = resource.fields.get("region")?.as_text()?;
+        (region != desired.region).then(|| region.to_owned())
+    };
     Scope {
         project: desired.project.clone(),
         environment: desired.environment.clone(),
@@ -67,6 +71,7 @@ pub fn scope(place: &Place, desired: &Desired) -> Scope {
         partition: place.partition.clone(),
         wanted: desired.resources.keys().cloned().collect(),
         names: desired.resources.values().filter_map(named).collect(),
+        regions: desired.resources.values().filter_map(elsewhere).collect(),
         memo: Memo::default(),
     }
 }

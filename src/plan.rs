@@ -69,6 +69,8 @@ pub struct Planned {
 pub enum Verb {
     /// Make the shell, wait, and bring it to `fields`, all but the late ones.
     Create(Fields),
+    /// Wait until what was just created is ready, where others needed its early outputs for that.
+    Settle,
     /// Set the late fields of what was just created.
     Fill(Fields),
     Update {
@@ -96,7 +98,8 @@ impl Step {
     fn minutes(&self) -> u16 {
         let Some(info) = kinds::find(&self.address.kind) else { return 0 };
         match self.verb {
-            Verb::Create(_) | Verb::Wait(_) => info.minutes.0,
+            Verb::Create(_) if !info.early.is_empty() => 0,
+            Verb::Create(_) | Verb::Settle | Verb::Wait(_) => info.minutes.0,
             Verb::Delete(_) => info.minutes.1,
             _ => 0,
         }
@@ -305,7 +308,8 @@ fn planned(outcome: &Outcome) -> Option<Planned> {
         Action::Replace => (Harm::Replacement, info.minutes.0 + info.minutes.1),
         Action::Delete => (Harm::Deletion, info.minutes.1),
     };
-    let Outcome { resource, changes, reason, .. } = outcome.clone();
+    let Outcome { resource, mut changes, reason, .. } = outcome.clone();
+    changes.iter_mut().filter(|change| info.secret.contains(&change.field())).for_each(Change::hide);
     Some(Planned { address: resource.address.clone(), action, reason, changes, harm, minutes })
 }
 

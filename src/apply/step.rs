@@ -103,6 +103,10 @@ impl Run {
     async fn verb(&self, info: &Info, driver: &dyn Driver) -> Result<Done> {
         let outputs = match &self.step.verb {
             Verb::Create(fields) => return self.create(info, driver, fields).await,
+            Verb::Settle => {
+                let created = self.created.as_ref().ok_or_else(|| defect("there is nothing to wait for"))?;
+                Some(self.ready(driver, &created.id).await?)
+            }
             Verb::Fill(fields) => {
                 let created = self.created.as_ref().ok_or_else(|| defect("there is nothing to fill"))?;
                 let live = self.live(created.id.clone(), created.fields.clone(), created.outputs.clone());
@@ -131,12 +135,12 @@ impl Run {
     async fn create(&self, info: &Info, driver: &dyn Driver, fields: &Fields) -> Result<Done> {
         let fields = self.resolved(info, fields)?;
         let id = self.make(driver, &fields).await?;
-        let mut outputs = self.ready(driver, &id).await?;
+        let mut outputs = self.usable(info, driver, &id).await?;
         let shell = (info.shell)(&fields).map_err(|error| defect(error.to_string()))?;
         if shell != fields {
             let live = self.live(id.clone(), shell, outputs);
             self.retry(|| driver.update(&fields, &live)).await?;
-            outputs = self.ready(driver, &id).await?;
+            outputs = self.usable(info, driver, &id).await?;
         }
         Ok(Done { outputs: Some(outputs.clone()), created: Some(Created { id, fields, outputs }) })
     }
@@ -195,6 +199,15 @@ impl Run {
     }
 
     async fn ready(&self, driver: &dyn Driver, id: &Id) -> Result<Outputs> {
+        self.until(driver, id, false).await
+    }
+
+    /// Waits until it is ready or, of a kind with early outputs, until these are known.
+    async fn usable(&self, info: &Info, driver: &dyn Driver, id: &Id) -> Result<Outputs> {
+        self.until(driver, id, !info.early.is_empty()).await
+    }
+
+    async fn until(&self, driver: &dyn Driver, id: &Id, early: bool) -> Result<Outputs> {
         let mut pause = Pause(FIRST_PAUSE);
         let mut said = String::new();
         let invisible = Instant::now() + VISIBILITY;
@@ -206,7 +219,8 @@ impl Run {
                     return Err(Failure::new("apply", "Vanished", format!("{id} does not exist any more")));
                 }
                 Progress::Gone => "AWS to show it".to_owned(),
-                Progress::Waiting { on } => on,
+                Progress::Early { outputs, .. } if early => return Ok(outputs),
+                Progress::Waiting { on } | Progress::Early { on, .. } => on,
             };
             if on != said {
                 self.waiting(on.clone());

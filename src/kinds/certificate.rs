@@ -1,6 +1,6 @@
 //! A certificate of AWS Certificate Manager, requested and renewed by AWS once its domains are proven to be ours.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_acm::types::{
@@ -61,6 +61,30 @@ words! {
     }
 }
 
+const OUTPUTS: &[&str] = &[
+    "arn",
+    "validation_1_name",
+    "validation_1_value",
+    "validation_2_name",
+    "validation_2_value",
+    "validation_3_name",
+    "validation_3_value",
+    "validation_4_name",
+    "validation_4_value",
+    "validation_5_name",
+    "validation_5_value",
+    "validation_6_name",
+    "validation_6_value",
+    "validation_7_name",
+    "validation_7_value",
+    "validation_8_name",
+    "validation_8_value",
+    "validation_9_name",
+    "validation_9_value",
+    "validation_10_name",
+    "validation_10_value",
+];
+
 /// What `list` and `poll` say of one certificate.
 fn state(live: &CertificateDetail) -> Progress {
     let reason = live.failure_reason().map_or("AWS gives no reason", |reason| reason.as_str());
@@ -74,7 +98,12 @@ fn state(live: &CertificateDetail) -> Progress {
         Some(CertificateStatus::Failed) => failed(format!("the certificate was refused: {reason}")),
         Some(CertificateStatus::Revoked) => failed("the certificate was revoked".to_owned()),
         Some(CertificateStatus::Expired) => failed("the certificate has expired".to_owned()),
-        _ => Progress::waiting(proof(live.domain_validation_options())),
+        _ => {
+            let domains = live.domain_validation_options();
+            let on = proof(domains);
+            let named = !domains.is_empty() && domains.iter().all(|domain| domain.resource_record().is_some());
+            if named { Progress::Early { outputs: outputs(live), on } } else { Progress::Waiting { on } }
+        }
     }
 }
 
@@ -103,13 +132,23 @@ fn proof(domains: &[DomainValidation]) -> String {
 fn outputs(live: &CertificateDetail) -> Outputs {
     let arn = live.certificate_arn().unwrap_or_default();
     let mut outputs = Outputs::from([("arn".to_owned(), arn.to_owned())]);
-    let domains = live.domain_validation_options();
-    let own = domains.iter().find(|domain| Some(domain.domain_name()) == live.domain_name());
-    if let Some(record) = own.or(domains.first()).and_then(DomainValidation::resource_record) {
-        outputs.insert("validation_name".to_owned(), record.name().to_owned());
-        outputs.insert("validation_value".to_owned(), record.value().to_owned());
+    // A domain and its wildcard share one record.
+    let records: BTreeMap<&str, _> = live
+        .domain_validation_options()
+        .iter()
+        .filter_map(|domain| Some((proven(domain.domain_name()), domain.resource_record()?)))
+        .collect();
+    for (number, record) in records.values().enumerate() {
+        outputs.insert(format!("validation_{}_name", number + 1), record.name().to_owned());
+        outputs.insert(format!("validation_{}_value", number + 1), record.value().to_owned());
     }
     outputs
+}
+
+/// The domain whose record proves this one: a wildcard's is that of its parent. The outputs `validation_1_...`,
+/// `validation_2_...` are the records of a certificate's domains, each once, in alphabetical order.
+pub fn proven(domain: &str) -> &str {
+    domain.strip_prefix("*.").unwrap_or(domain)
 }
 
 impl Certificate {
@@ -145,7 +184,7 @@ impl Certificate {
         let mut live = Live::new(tagged, arn, spec);
         live.outputs = outputs(&detail);
         match state(&detail) {
-            Progress::Waiting { on } => {
+            Progress::Waiting { on } | Progress::Early { on, .. } => {
                 live.health = Health::Pending;
                 live.notes.push(format!("it waits for {on}"));
             }
@@ -202,7 +241,9 @@ impl Kind for Certificate {
     const NAME: &'static str = "certificate";
     const REPLACED_BY: &'static [&'static str] = &["domain", "alternative_names", "validation", "key_algorithm"];
     const CREATE_FIRST: bool = true;
-    const OUTPUTS: &'static [&'static str] = &["arn", "validation_name", "validation_value"];
+    const OUTPUTS: &'static [&'static str] = OUTPUTS;
+    // What is left is all that its proof needs.
+    const EARLY: &'static [&'static str] = OUTPUTS.split_at(1).1;
     const DEADLINE: Duration = Duration::from_secs(45 * 60);
     const MINUTES: (u16, u16) = (5, 0);
 
@@ -318,9 +359,10 @@ mod tests {
         let live = live.set_domain_validation_options(Some(domains.to_vec()));
         let waiting = state(&live.clone().status(CertificateStatus::PendingValidation).build());
         let expected = "the proof of the domain by DNS; it needs the CNAME _a.example.com. -> _b.acm-validations.aws.";
-        assert_eq!(waiting, Progress::waiting(expected));
         let Progress::Ready(outputs) = state(&live.status(CertificateStatus::Issued).build()) else { panic!() };
-        assert_eq!(outputs["validation_name"], "_a.example.com.");
+        assert_eq!(outputs["validation_1_name"], "_a.example.com.");
+        assert_eq!(outputs["validation_2_name"], "_c.example.org.");
+        assert_eq!(waiting, Progress::Early { outputs, on: expected.to_owned() });
 
         let early = [domain("example.com", None, DomainStatus::PendingValidation)];
         assert!(proof(&early).contains("not named yet"));

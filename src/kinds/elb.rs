@@ -334,6 +334,7 @@ mod tests {
             partition: "aws".into(),
             wanted: BTreeSet::new(),
             names: BTreeMap::new(),
+            regions: BTreeSet::new(),
             memo: crate::aws::Memo::default(),
         }
     }

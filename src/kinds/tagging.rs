@@ -31,3 +31,9 @@ pub async fn index(aws: &Aws, scope: &Scope) -> Result<Arc<BTreeMap<String, Tags
     };
     scope.memo.get("tagging.index", read).await
 }
+
+/// Whether there may be one of this kind: the file has one, or the index knows an ARN with `part` in it. All others need
+/// not be read.
+pub async fn may_exist(aws: &Aws, scope: &Scope, kind: &str, part: &str) -> Result<bool> {
+    Ok(scope.wanted(kind).next().is_some() || index(aws, scope).await?.keys().any(|arn| arn.contains(part)))
+}

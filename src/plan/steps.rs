@@ -29,6 +29,7 @@ struct Use {
 struct Nodes {
     depose: Option<NodeIndex>,
     create: Option<NodeIndex>,
+    settle: Option<NodeIndex>,
     fill: Option<NodeIndex>,
     update: Option<NodeIndex>,
     empty: Option<NodeIndex>,
@@ -39,6 +40,16 @@ impl Nodes {
     /// The node that makes or changes the resource.
     fn make(&self) -> Option<NodeIndex> {
         self.create.or(self.update)
+    }
+
+    /// The node after which a new or changed resource can be used.
+    fn done(&self) -> Option<NodeIndex> {
+        self.created().or(self.update)
+    }
+
+    /// The node after which a new resource can be used.
+    fn created(&self) -> Option<NodeIndex> {
+        self.settle.or(self.create)
     }
 }
 
@@ -131,17 +142,17 @@ impl<'a> Builder<'a> {
                 nodes.update = Some(self.update(outcome, live));
             }
             (Some(Action::Replace), Some(live)) => {
-                (nodes.create, nodes.fill) = self.creation(outcome);
+                self.creation(outcome, &mut nodes);
                 nodes.delete = Some(self.step(address, Verb::Delete(live.clone())));
                 if outcome.create_first {
                     nodes.depose = Some(self.step(address, Verb::Depose(live.clone())));
                     self.hard(nodes.depose, nodes.create);
-                    self.hard(nodes.create, nodes.delete);
+                    self.hard(nodes.created(), nodes.delete);
                 } else {
                     self.hard(nodes.delete, nodes.create);
                 }
             }
-            (Some(_), _) => (nodes.create, nodes.fill) = self.creation(outcome),
+            (Some(_), _) => self.creation(outcome, &mut nodes),
         }
         nodes
     }
@@ -151,13 +162,14 @@ impl<'a> Builder<'a> {
         self.step(&outcome.resource.address, verb)
     }
 
-    fn creation(&mut self, outcome: &Outcome<'a>) -> (Option<NodeIndex>, Option<NodeIndex>) {
+    fn creation(&mut self, outcome: &Outcome<'a>, nodes: &mut Nodes) {
         let address = &outcome.resource.address;
         let late = outcome.info.late.iter().any(|name| outcome.fields.contains_key(*name));
-        let create = Some(self.step(address, Verb::Create(without_late(outcome.info, &outcome.fields))));
-        let fill = late.then(|| self.step(address, Verb::Fill(outcome.fields.clone())));
-        self.hard(create, fill);
-        (create, fill)
+        nodes.create = Some(self.step(address, Verb::Create(without_late(outcome.info, &outcome.fields))));
+        nodes.settle = (!outcome.info.early.is_empty()).then(|| self.step(address, Verb::Settle));
+        nodes.fill = late.then(|| self.step(address, Verb::Fill(outcome.fields.clone())));
+        self.hard(nodes.create, nodes.settle);
+        self.hard(nodes.created(), nodes.fill);
     }
 
     /// A thing is made after what it refers to, and filled after what its late fields refer to.
@@ -170,7 +182,11 @@ impl<'a> Builder<'a> {
         let late = outcome.resource.needs_late().into_iter().map(|output| (output, filled));
         for (output, user) in early.chain(late) {
             let needed = self.desired.get(&output.of).copied().unwrap_or_default();
-            self.hard(needed.create, user);
+            if kinds::find(&output.of.kind).is_some_and(|info| info.early.contains(&output.name.as_str())) {
+                self.hard(needed.create, user);
+                continue;
+            }
+            self.hard(needed.created(), user);
             if unknown.contains(output) {
                 self.hard(needed.update, user);
             } else {
@@ -180,7 +196,7 @@ impl<'a> Builder<'a> {
         }
         for address in &outcome.resource.after {
             let needed = self.desired.get(address).copied().unwrap_or_default();
-            self.hard(needed.make(), nodes.make());
+            self.hard(needed.done(), nodes.make());
             self.soft(needed.fill, nodes.make());
         }
     }
@@ -195,7 +211,7 @@ impl<'a> Builder<'a> {
             .map(|(_, nodes)| *nodes)
             .collect();
         for needed in earlier {
-            self.soft(needed.make(), nodes.make());
+            self.soft(needed.done(), nodes.make());
             self.soft(needed.fill, nodes.make());
         }
     }

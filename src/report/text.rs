@@ -107,7 +107,9 @@ impl<'a> Explain<'a> {
     fn gist(&self, address: &Address, width: usize) -> Option<String> {
         let fields = self.created.get(address)?;
         let defaults = kinds::find(&address.kind).map(defaults).unwrap_or_default();
+        let secret = kinds::find(&address.kind).map_or(&[][..], |info| info.secret);
         let chosen = fields.iter().filter(|(name, value)| defaults.get(*name) != Some(*value));
+        let chosen = chosen.filter(|(name, _)| !secret.contains(&name.as_str()));
         let plain = chosen.filter_map(|(name, value)| match value {
             Value::Text(text) if text.len() <= 40 => Some(format!("{name} {text}")),
             Value::Number(number) => Some(format!("{name} {number}")),

@@ -22,7 +22,9 @@ async fn certificates() {
     let foreign = bench.aws.acm().request_certificate().domain_name("example.org").send().await.unwrap();
     let spec = certificate("example.com");
     let id = bench.try_create("other", &certificate("example.net")).await.unwrap();
-    let Progress::Waiting { on } = Certificate::poll(&bench.aws, &id).await.unwrap() else { panic!("issued at once") };
+    let Progress::Early { on, .. } = Certificate::poll(&bench.aws, &id).await.unwrap() else {
+        panic!("issued at once")
+    };
     assert!(on.contains("CNAME") && on.contains("example.net"), "{on}");
     let other = bench.list::<Certificate>().await.remove(0);
     assert_eq!(other.health, infra::kind::Health::Pending);

@@ -199,7 +199,13 @@ impl Driver for InMemory {
         let mut world = self.world.lock().unwrap();
         if let Some(waits) = world.waits.get_mut(id).filter(|waits| **waits > 0) {
             *waits -= 1;
-            return Ok(Progress::waiting("state pending"));
+            let outputs = world.live.get(id).map(|live| live.outputs.clone()).unwrap_or_default();
+            let on = "state pending".to_owned();
+            return Ok(if self.info.early.is_empty() {
+                Progress::Waiting { on }
+            } else {
+                Progress::Early { outputs, on }
+            });
         }
         let Some(live) = world.live.get_mut(id) else { return Ok(Progress::Gone) };
         live.health = Health::Ok;

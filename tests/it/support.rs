@@ -1,6 +1,6 @@
 //! An emulator of its own for each test, and drivers that talk to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -55,6 +55,7 @@ pub fn scope(wanted: &[&str]) -> Scope {
         partition: "aws".into(),
         wanted: wanted.iter().map(|address| address.parse().expect("an address")).collect(),
         names: BTreeMap::new(),
+        regions: BTreeSet::new(),
         memo: infra::aws::Memo::default(),
     }
 }
@@ -127,7 +128,9 @@ impl Bench {
                 Ok(Progress::Ready(outputs)) => return Some(outputs),
                 Ok(Progress::Gone) => return None,
                 Err(failure) if failure.class == infra::kind::Class::NotFound => return None,
-                Ok(Progress::Waiting { .. }) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                Ok(Progress::Waiting { .. } | Progress::Early { .. }) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await
+                }
                 other => panic!("{other:?}"),
             }
         }

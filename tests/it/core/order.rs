@@ -40,7 +40,7 @@ fn before(plan: &Plan, first: NodeIndex, then: NodeIndex) -> bool {
 fn makers(plan: &Plan, step: &Step) -> Vec<NodeIndex> {
     let fields = match &step.verb {
         Verb::Create(fields) | Verb::Fill(fields) | Verb::Update { fields, .. } | Verb::Empty { fields, .. } => fields,
-        Verb::Depose(_) | Verb::Delete(_) | Verb::Wait(_) => return Vec::new(),
+        Verb::Depose(_) | Verb::Delete(_) | Verb::Settle | Verb::Wait(_) => return Vec::new(),
     };
     let referred: BTreeSet<_> = fields.values().flat_map(Value::references).map(|output| &output.of).collect();
     let makes = |node: &NodeIndex| {

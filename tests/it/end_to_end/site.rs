@@ -1,6 +1,6 @@
 //! A folder of environment files, an emulator, and the binary between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -147,6 +147,7 @@ pub fn scope(environment: &str) -> Scope {
         partition: "aws".into(),
         wanted: [Address::new("kms_key", "main")].into(),
         names: BTreeMap::new(),
+        regions: BTreeSet::new(),
         memo: Memo::default(),
     }
 }
