@@ -66,6 +66,16 @@ impl Site {
         site
     }
 
+    /// An empty account, and the environments of this repository.
+    pub async fn of_this_repository() -> Self {
+        let site = Self::start().await;
+        for entry in std::fs::read_dir(repository().join("environments")).expect("environments") {
+            let entry = entry.expect("a file");
+            std::fs::copy(entry.path(), site.path("environments").join(entry.file_name())).expect("a copy");
+        }
+        site
+    }
+
     /// A site on which production has been applied.
     pub async fn applied() -> Self {
         let site = Self::start().await;
