@@ -14,10 +14,13 @@ macro_rules! kinds {
 }
 
 kinds! {
+    backup_plan::BackupPlan,
+    backup_vault::BackupVault,
     certificate::Certificate,
     db_instance::DbInstance,
     db_parameter_group::DbParameterGroup,
     db_subnet_group::DbSubnetGroup,
+    ecr_repository::EcrRepository,
     ecs_cluster::EcsCluster,
     ecs_service::EcsService,
     elastic_ip::ElasticIp,
@@ -29,6 +32,7 @@ kinds! {
     load_balancer::LoadBalancer,
     log_group::LogGroup,
     nat_gateway::NatGateway,
+    oidc_provider::OidcProvider,
     route_table::RouteTable,
     secret::Secret,
     security_group::SecurityGroup,
