@@ -234,6 +234,7 @@ const BUSY_MESSAGES: &[&str] = &[
     "already scheduled for deletion",
     "is not allowed to be used with",
     "kms key id could not be found",
+    "cannot be assumed by aws backup",
 ];
 
 fn classify(code: &str, message: &str) -> Class {

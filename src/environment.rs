@@ -4,6 +4,7 @@
 //! variables, the JSON schema of the types below, and the rules that no schema can say. A file that passes is an
 //! [`EnvironmentFile`], and its tree stays at hand so that later steps can point into it.
 
+pub mod backups;
 pub mod certificates;
 pub mod check;
 pub mod databases;
@@ -14,7 +15,9 @@ pub mod extends;
 pub mod keys;
 pub mod load_balancers;
 pub mod network;
+pub mod pipeline;
 pub mod references;
+pub mod registries;
 pub mod releases;
 pub mod rules;
 pub mod secrets;
@@ -34,6 +37,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
+use self::backups::Backup;
 use self::certificates::Certificate;
 pub use self::check::check_schema;
 use self::databases::Database;
@@ -42,7 +46,9 @@ pub use self::expand::Facts;
 use self::keys::Key;
 use self::load_balancers::LoadBalancer;
 use self::network::Network;
+use self::pipeline::Pipeline;
 pub use self::references::{Piece, ReferenceError, references};
+use self::registries::Registry;
 use self::rules::Rules;
 use self::secrets::Secret;
 use self::services::Service;
@@ -112,6 +118,17 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub keys: BTreeMap<String, Key>,
+    /// Repositories of container images, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = names()))]
+    pub registries: BTreeMap<String, Registry>,
+    /// Who may release from outside of AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<Pipeline>,
+    /// Backups of databases in a vault, by name, such as `daily`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = names()))]
+    pub backups: BTreeMap<String, Backup>,
     /// What others own and this environment only refers to, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -298,7 +315,7 @@ fn without(tree: &Node, wrong: &[Vec<String>]) -> Node {
         let Some(section) = path.first() else { continue };
         let inner = entries.iter_mut().find(|entry| entry.key == *section).map(|entry| &mut entry.value.value);
         match (path.get(1), inner) {
-            (Some(name), Some(Tree::Map(inner))) if section != "network" => inner.retain(|entry| entry.key != *name),
+            (Some(name), Some(Tree::Map(inner))) if section != "network" && section != "pipeline" => inner.retain(|entry| entry.key != *name),
             _ => entries.retain(|entry| entry.key != *section),
         }
     }
@@ -327,6 +344,9 @@ impl EnvironmentFile {
         self.services.iter().for_each(|(name, one)| one.check(name, rules));
         self.databases.iter().for_each(|(name, one)| one.check(name, rules));
         self.secrets.iter().for_each(|(name, one)| one.check(name, rules));
+        self.registries.iter().for_each(|(name, one)| one.check(name, rules));
+        self.pipeline.iter().for_each(|one| one.check(rules));
+        self.backups.iter().for_each(|(name, one)| one.check(name, self, rules));
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
         service_rules::check_routes(&self.services, rules);
         self.check_tags(rules);

@@ -1,10 +1,13 @@
 //! From sections to resources: what each section of a file makes in AWS, and what its references mean.
 
+mod backups;
 mod databases;
 mod keys;
 mod load_balancers;
 mod network;
+mod pipeline;
 mod references;
+mod registries;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +54,9 @@ pub(super) fn expand(
     load_balancers::expand(&mut expansion);
     databases::expand(&mut expansion);
     services::expand(&mut expansion);
+    registries::expand(&mut expansion);
+    backups::expand(&mut expansion);
+    pipeline::expand(&mut expansion);
     expansion.raw(tree);
     (expansion.resources, expansion.wrong, expansion.found)
 }

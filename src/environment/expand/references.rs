@@ -64,6 +64,11 @@ impl Expansion<'_> {
                 _ => Err(self.unknown(words)),
             },
             ["databases", name, ..] if self.file.databases.contains_key(name) => self.database(words),
+            ["registries", name, what @ ("url" | "arn" | "name")] if self.file.registries.contains_key(name) => {
+                output("ecr_repository", name, what)
+            }
+            ["pipeline", "role"] if self.file.pipeline.is_some() => output("iam_role", "deploy", "arn"),
+            ["pipeline", "plan_role"] if self.file.pipeline.is_some() => output("iam_role", "plan", "arn"),
             ["secrets", name, ..] if self.file.secrets.contains_key(name) => self.secret(words),
             ["existing", name, what] if self.file.existing.contains_key(name) => self.existing(name, what),
             [kind, name, what] if kinds::find(kind).is_some() => output(kind, name, what),
@@ -151,7 +156,11 @@ impl Expansion<'_> {
         let database = [".endpoint", ".port", ".name", ".username", ".master.username", ".master.password", ".arn"];
         section("databases", file.databases.keys().collect(), &database);
         section("secrets", file.secrets.keys().collect(), &["", ".arn", ".name"]);
+        section("registries", file.registries.keys().collect(), &[".url", ".arn", ".name"]);
         section("existing", file.existing.keys().collect(), &[".id", ".arn"]);
+        if file.pipeline.is_some() {
+            known.extend(["pipeline.role", "pipeline.plan_role"].map(str::to_owned));
+        }
         for (name, secret) in &file.secrets {
             let keys = secret.json.iter().flatten().map(|(key, _): (&String, &SecretPart)| key);
             known.extend(keys.map(|key| format!("secrets.{name}.{key}")));

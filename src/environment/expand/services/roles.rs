@@ -109,7 +109,13 @@ fn whole_secret(value: &Arg<String>) -> Arg<String> {
 
 /// The ARN of the repository of an image in ECR.
 fn repository(image: &Arg<String>, partition: &str) -> Option<Arg<String>> {
-    let Arg::Known(image) = image else { return None };
+    let image = match image {
+        Arg::Known(image) => image,
+        Arg::Reference(template) => {
+            let mut outputs = template.references().map(|output| &output.of);
+            return outputs.find(|of| of.kind == "ecr_repository").map(|of| Arg::output(of, "arn"));
+        }
+    };
     let (registry, path) = image.split_once('/')?;
     let [account, "dkr", "ecr", region, ..] = registry.split('.').collect::<Vec<_>>()[..] else { return None };
     let name = path.split(['@', ':']).next()?;
@@ -157,6 +163,18 @@ mod tests {
             let expected = expected.map(Arg::from);
             assert_eq!(repository(&image.into(), "aws"), expected, "{image}");
         }
+    }
+
+    #[test]
+    fn an_image_in_a_registry_of_the_file_leads_to_its_repository() {
+        let api = Address::new("ecr_repository", "api");
+        let image = |output: &str| {
+            let url = Part::Output(crate::value::Output { of: api.clone(), name: output.to_owned() });
+            Arg::Reference(Template(vec![url, Part::Text(":v1.2.0".to_owned())]))
+        };
+        assert_eq!(repository(&image("url"), "aws"), Some(Arg::output(&api, "arn")));
+        let other = Arg::output(&Address::new("secret", "api"), "arn");
+        assert_eq!(repository(&other, "aws"), None);
     }
 
     #[test]
