@@ -1,0 +1,3 @@
+//! Each section of a file, applied by the real binary and looked at with AWS's own eyes.
+
+mod delivery;
