@@ -14,6 +14,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    bucket::Bucket,
     certificate::Certificate,
     db_instance::DbInstance,
     db_parameter_group::DbParameterGroup,
@@ -21,6 +22,7 @@ kinds! {
     ecs_cluster::EcsCluster,
     ecs_service::EcsService,
     elastic_ip::ElasticIp,
+    flow_log::FlowLog,
     iam_role::IamRole,
     internet_gateway::InternetGateway,
     kms_key::KmsKey,
@@ -35,7 +37,9 @@ kinds! {
     subnet::Subnet,
     target_group::TargetGroup,
     task_definition::TaskDefinition,
+    trail::Trail,
     vpc::Vpc,
+    vpc_endpoint::VpcEndpoint,
 }
 
 mod adopt;
