@@ -4,6 +4,8 @@
 //! variables, the JSON schema of the types below, and the rules that no schema can say. A file that passes is an
 //! [`EnvironmentFile`], and its tree stays at hand so that later steps can point into it.
 
+pub mod audit;
+pub mod buckets;
 pub mod certificates;
 pub mod check;
 pub mod databases;
@@ -34,6 +36,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
+use self::audit::Audit;
+use self::buckets::Bucket;
 use self::certificates::Certificate;
 pub use self::check::check_schema;
 use self::databases::Database;
@@ -112,6 +116,13 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub keys: BTreeMap<String, Key>,
+    /// S3 buckets, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = names()))]
+    pub buckets: BTreeMap<String, Bucket>,
+    /// The log of all calls to AWS in the account. Default: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
     /// What others own and this environment only refers to, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -327,6 +338,8 @@ impl EnvironmentFile {
         self.services.iter().for_each(|(name, one)| one.check(name, rules));
         self.databases.iter().for_each(|(name, one)| one.check(name, rules));
         self.secrets.iter().for_each(|(name, one)| one.check(name, rules));
+        self.buckets.iter().for_each(|(name, one)| one.check(name, rules));
+        self.audit.iter().for_each(|audit| audit.check(rules));
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
         service_rules::check_routes(&self.services, rules);
         self.check_tags(rules);

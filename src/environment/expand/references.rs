@@ -57,6 +57,9 @@ impl Expansion<'_> {
             ["keys", name, what @ ("arn" | "id" | "alias")] if self.file.keys.contains_key(name) => {
                 output("kms_key", name, what)
             }
+            ["buckets", name, what @ ("name" | "arn" | "domain")] if self.file.buckets.contains_key(name) => {
+                output("bucket", name, what)
+            }
             ["services", name, what] if self.file.services.contains_key(name) => match what {
                 "security_group" => output("security_group", name, "id"),
                 "log_group" => output("log_group", name, "name"),
@@ -151,6 +154,7 @@ impl Expansion<'_> {
         let database = [".endpoint", ".port", ".name", ".username", ".master.username", ".master.password", ".arn"];
         section("databases", file.databases.keys().collect(), &database);
         section("secrets", file.secrets.keys().collect(), &["", ".arn", ".name"]);
+        section("buckets", file.buckets.keys().collect(), &[".name", ".arn", ".domain"]);
         section("existing", file.existing.keys().collect(), &[".id", ".arn"]);
         for (name, secret) in &file.secrets {
             let keys = secret.json.iter().flatten().map(|(key, _): (&String, &SecretPart)| key);
