@@ -165,6 +165,12 @@ where
     Failure { operation: operation.to_owned(), code, message, request_id, class }
 }
 
+/// A failure that a service tells within an answer that is a success as a whole.
+pub(crate) fn partial(operation: &str, code: Option<&str>, message: Option<&str>) -> Failure {
+    let (code, message) = (code.unwrap_or("Unknown"), message.unwrap_or_default());
+    Failure::new(operation, code, message).class(classify(code, message))
+}
+
 /// An error and what caused it, each said once.
 fn chain(error: &dyn Error) -> String {
     let mut texts = vec![error.to_string()];
@@ -205,11 +211,14 @@ const BUSY: &[&str] = &[
     "DependencyViolation",
     "EntityTemporarilyUnmodifiable",
     "IncorrectState",
+    "InsufficientEncryptionPolicyException",
+    "InsufficientS3BucketPolicyException",
     "InvalidDBInstanceState",
     "InvalidDBParameterGroupState",
     "InvalidDBSubnetGroupStateFault",
     "InvalidGroup.InUse",
     "InvalidIPAddress.InUse",
+    "OperationAborted",
     "OperationAbortedException",
     "OperationNotPermittedException.Busy",
     "ResourceInUse",
@@ -242,6 +251,7 @@ fn classify(code: &str, message: &str) -> Class {
         || code.ends_with("NotFoundFault")
         || code.ends_with("NotFoundException")
         || code == "NoSuchEntity"
+        || code == "NoSuchBucket"
         || code == "ServiceNotActiveException"
         || code == "Gateway.NotAttached";
     let message = message.to_lowercase();

@@ -5,6 +5,8 @@
 //! [`EnvironmentFile`], and its tree stays at hand so that later steps can point into it.
 
 pub mod backups;
+pub mod audit;
+pub mod buckets;
 pub mod certificates;
 pub mod check;
 pub mod databases;
@@ -38,6 +40,8 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
 use self::backups::Backup;
+use self::audit::Audit;
+use self::buckets::Bucket;
 use self::certificates::Certificate;
 pub use self::check::check_schema;
 use self::databases::Database;
@@ -129,6 +133,13 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub backups: BTreeMap<String, Backup>,
+    /// S3 buckets, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = names()))]
+    pub buckets: BTreeMap<String, Bucket>,
+    /// The log of all calls to AWS in the account. Default: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
     /// What others own and this environment only refers to, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -347,6 +358,8 @@ impl EnvironmentFile {
         self.registries.iter().for_each(|(name, one)| one.check(name, rules));
         self.pipeline.iter().for_each(|one| one.check(rules));
         self.backups.iter().for_each(|(name, one)| one.check(name, self, rules));
+        self.buckets.iter().for_each(|(name, one)| one.check(name, rules));
+        self.audit.iter().for_each(|audit| audit.check(rules));
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
         service_rules::check_routes(&self.services, rules);
         self.check_tags(rules);

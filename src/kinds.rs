@@ -16,6 +16,7 @@ macro_rules! kinds {
 kinds! {
     backup_plan::BackupPlan,
     backup_vault::BackupVault,
+    bucket::Bucket,
     certificate::Certificate,
     db_instance::DbInstance,
     db_parameter_group::DbParameterGroup,
@@ -24,6 +25,7 @@ kinds! {
     ecs_cluster::EcsCluster,
     ecs_service::EcsService,
     elastic_ip::ElasticIp,
+    flow_log::FlowLog,
     iam_role::IamRole,
     internet_gateway::InternetGateway,
     kms_key::KmsKey,
@@ -39,7 +41,9 @@ kinds! {
     subnet::Subnet,
     target_group::TargetGroup,
     task_definition::TaskDefinition,
+    trail::Trail,
     vpc::Vpc,
+    vpc_endpoint::VpcEndpoint,
 }
 
 mod adopt;

@@ -1,6 +1,8 @@
 //! From sections to resources: what each section of a file makes in AWS, and what its references mean.
 
 mod backups;
+mod buckets;
+mod connections;
 mod databases;
 mod keys;
 mod load_balancers;
@@ -51,6 +53,7 @@ pub(super) fn expand(
     let mut expansion = Expansion { file, name, facts, resources: Vec::new(), wrong: Vec::new(), found: Vec::new() };
     network::expand(&mut expansion);
     keys::expand(&mut expansion);
+    buckets::expand(&mut expansion);
     load_balancers::expand(&mut expansion);
     databases::expand(&mut expansion);
     services::expand(&mut expansion);

@@ -1,6 +1,6 @@
 //! `network`: a VPC, its subnets in three tiers, and the ways out of it.
 
-use super::Expansion;
+use super::{Expansion, connections};
 use crate::address::Address;
 use crate::environment::network::{Nat, Network, Tier, Zones};
 use crate::environment::subnets::plan_subnets;
@@ -18,12 +18,6 @@ const ANYWHERE: &str = "0.0.0.0/0";
 
 pub(super) fn expand(to: &mut Expansion) {
     let Some(network) = to.file.network.clone() else { return };
-    if !network.endpoints.is_empty() {
-        to.not_yet(&["network", "endpoints"], "a network with endpoints");
-    }
-    if network.flow_logs.is_some() {
-        to.not_yet(&["network", "flow_logs"], "a log of connections");
-    }
     let zones = zones(to, &network);
     // What is wrong with the addresses has been reported when the file was checked.
     let Ok(subnets) = plan_subnets(network.cidr, zones.len(), &network.subnets) else { return };
@@ -45,15 +39,17 @@ pub(super) fn expand(to: &mut Expansion) {
     let nats = nats(to, network.nat, &zones);
     let mut table = |name: String, target: Option<Target>, subnets: Vec<Arg<String>>| {
         let routes = target.map(|target| Route { destination: ANYWHERE.into(), target }).into_iter().collect();
-        to.add(name, &ORIGIN, &RouteTable { vpc_id: id(&vpc), routes, subnets, tags: Tags::new() });
+        to.add(name, &ORIGIN, &RouteTable { vpc_id: id(&vpc), routes, subnets, tags: Tags::new() })
     };
     table("public".to_owned(), Some(Target::InternetGateway(id(&gateway))), subnet_ids(Tier::Public, &zones));
+    let mut private = Vec::new();
     for (at, zone) in zones.iter().enumerate() {
         let nat = nats.get(at).or(nats.first()).map(|nat| Target::NatGateway(id(nat)));
         let subnet = Address::new("subnet", format!("private-{}", letter(zone)));
-        table(format!("private-{}", letter(zone)), nat, vec![id(&subnet)]);
+        private.push(table(format!("private-{}", letter(zone)), nat, vec![id(&subnet)]));
     }
     table("data".to_owned(), None, subnet_ids(Tier::Data, &zones));
+    connections::expand(to, &network, &private);
 }
 
 /// The gateways through which private subnets reach out, in the order of the zones.

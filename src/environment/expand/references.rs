@@ -57,6 +57,9 @@ impl Expansion<'_> {
             ["keys", name, what @ ("arn" | "id" | "alias")] if self.file.keys.contains_key(name) => {
                 output("kms_key", name, what)
             }
+            ["buckets", name, what @ ("name" | "arn" | "domain")] if self.file.buckets.contains_key(name) => {
+                output("bucket", name, what)
+            }
             ["services", name, what] if self.file.services.contains_key(name) => match what {
                 "security_group" => output("security_group", name, "id"),
                 "log_group" => output("log_group", name, "name"),
@@ -157,6 +160,7 @@ impl Expansion<'_> {
         section("databases", file.databases.keys().collect(), &database);
         section("secrets", file.secrets.keys().collect(), &["", ".arn", ".name"]);
         section("registries", file.registries.keys().collect(), &[".url", ".arn", ".name"]);
+        section("buckets", file.buckets.keys().collect(), &[".name", ".arn", ".domain"]);
         section("existing", file.existing.keys().collect(), &[".id", ".arn"]);
         if file.pipeline.is_some() {
             known.extend(["pipeline.role", "pipeline.plan_role"].map(str::to_owned));

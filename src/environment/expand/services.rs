@@ -81,7 +81,7 @@ fn firewall(to: &mut Expansion, name: &str, service: &Service) -> Address {
     if let (Some(balancer), Some(port)) = (to.balancer_of(name), service.port) {
         ingress.push(Rule::tcp(port, group(format!("lb-{balancer}")), &format!("load balancer {balancer}")));
     }
-    let mut egress = vec![Rule::tcp(443, Peer::Cidr("0.0.0.0/0".into()), "AWS and the internet")];
+    let mut egress = to.https_egress(service);
     for database in to.databases_of(name) {
         let port = to.file.databases[&database].engine.port();
         egress.push(Rule::tcp(port, group(format!("db-{database}")), &format!("database {database}")));
