@@ -217,6 +217,9 @@ const BUSY: &[&str] = &[
     "TargetGroupAssociationLimit",
     "TooManyUpdates",
     "UpdateInProgressException",
+    "WAFAssociatedItemException",
+    "WAFOptimisticLockException",
+    "WAFUnavailableEntityException",
 ];
 
 /// Messages under general codes that mean a new role, policy, target group or certificate is not visible everywhere yet.
@@ -241,6 +244,8 @@ fn classify(code: &str, message: &str) -> Class {
         || code.ends_with("NotFoundFault")
         || code.ends_with("NotFoundException")
         || code == "NoSuchEntity"
+        || code == "NoSuchHostedZone"
+        || code == "WAFNonexistentItemException"
         || code == "ServiceNotActiveException"
         || code == "Gateway.NotAttached";
     let message = message.to_lowercase();

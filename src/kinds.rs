@@ -18,11 +18,14 @@ kinds! {
     db_instance::DbInstance,
     db_parameter_group::DbParameterGroup,
     db_subnet_group::DbSubnetGroup,
+    dns_record::DnsRecord,
     ecs_cluster::EcsCluster,
     ecs_service::EcsService,
     elastic_ip::ElasticIp,
+    hosted_zone::HostedZone,
     iam_role::IamRole,
     internet_gateway::InternetGateway,
+    ip_set::IpSet,
     kms_key::KmsKey,
     listener::Listener,
     listener_rule::ListenerRule,
@@ -36,6 +39,7 @@ kinds! {
     target_group::TargetGroup,
     task_definition::TaskDefinition,
     vpc::Vpc,
+    web_acl::WebAcl,
 }
 
 mod adopt;
@@ -47,8 +51,10 @@ mod ecs_services;
 mod elb;
 mod rds;
 mod rds_instance;
+mod route53;
 mod tagging;
 pub mod task_container;
+mod waf;
 
 /// The kind with this name.
 #[must_use]
