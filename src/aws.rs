@@ -226,6 +226,9 @@ const BUSY: &[&str] = &[
     "TargetGroupAssociationLimit",
     "TooManyUpdates",
     "UpdateInProgressException",
+    "WAFAssociatedItemException",
+    "WAFOptimisticLockException",
+    "WAFUnavailableEntityException",
 ];
 
 /// Messages under general codes that mean a new role, policy, target group or certificate is not visible everywhere yet.
@@ -252,6 +255,8 @@ fn classify(code: &str, message: &str) -> Class {
         || code.ends_with("NotFoundException")
         || code == "NoSuchEntity"
         || code == "NoSuchBucket"
+        || code == "NoSuchHostedZone"
+        || code == "WAFNonexistentItemException"
         || code == "ServiceNotActiveException"
         || code == "Gateway.NotAttached";
     let message = message.to_lowercase();

@@ -163,6 +163,8 @@ pub struct Scope {
     pub names: BTreeMap<Address, String>,
     /// Further regions that the file speaks of, in fields named `region`.
     pub regions: BTreeSet<String>,
+    /// The zones of Route 53 that the file names by id, in fields named `zone_id`.
+    pub zones: BTreeSet<String>,
     pub memo: crate::aws::Memo,
 }
 
@@ -193,7 +195,7 @@ impl Scope {
     /// The same scope, with nothing remembered.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        let Self { project, environment, account, region, partition, wanted, names, regions, memo: _ } = self;
+        let Self { project, environment, account, region, partition, wanted, names, regions, zones, memo: _ } = self;
         Self {
             project: project.clone(),
             environment: environment.clone(),
@@ -203,6 +205,7 @@ impl Scope {
             wanted: wanted.clone(),
             names: names.clone(),
             regions: regions.clone(),
+            zones: zones.clone(),
             memo: crate::aws::Memo::default(),
         }
     }

@@ -26,8 +26,14 @@ kinds! {
     ecs_service::EcsService,
     elastic_ip::ElasticIp,
     flow_log::FlowLog,
+    dns_record::DnsRecord,
+    ecs_cluster::EcsCluster,
+    ecs_service::EcsService,
+    elastic_ip::ElasticIp,
+    hosted_zone::HostedZone,
     iam_role::IamRole,
     internet_gateway::InternetGateway,
+    ip_set::IpSet,
     kms_key::KmsKey,
     listener::Listener,
     listener_rule::ListenerRule,
@@ -44,6 +50,7 @@ kinds! {
     trail::Trail,
     vpc::Vpc,
     vpc_endpoint::VpcEndpoint,
+    web_acl::WebAcl,
 }
 
 mod adopt;
@@ -55,8 +62,10 @@ mod ecs_services;
 mod elb;
 mod rds;
 mod rds_instance;
+mod route53;
 mod tagging;
 pub mod task_container;
+mod waf;
 
 /// The kind with this name.
 #[must_use]

@@ -63,6 +63,7 @@ pub fn scope(place: &Place, desired: &Desired) -> Scope {
         let region = resource.fields.get("region")?.as_text()?;
         (region != desired.region).then(|| region.to_owned())
     };
+    let zone = |resource: &Resource| resource.fields.get("zone_id")?.as_text().map(str::to_owned);
     Scope {
         project: desired.project.clone(),
         environment: desired.environment.clone(),
@@ -72,6 +73,7 @@ pub fn scope(place: &Place, desired: &Desired) -> Scope {
         wanted: desired.resources.keys().cloned().collect(),
         names: desired.resources.values().filter_map(named).collect(),
         regions: desired.resources.values().filter_map(elsewhere).collect(),
+        zones: desired.resources.values().filter_map(zone).collect(),
         memo: Memo::default(),
     }
 }

@@ -335,6 +335,7 @@ mod tests {
             wanted: BTreeSet::new(),
             names: BTreeMap::new(),
             regions: BTreeSet::new(),
+            zones: BTreeSet::new(),
             memo: crate::aws::Memo::default(),
         }
     }

@@ -56,6 +56,7 @@ pub fn scope(wanted: &[&str]) -> Scope {
         wanted: wanted.iter().map(|address| address.parse().expect("an address")).collect(),
         names: BTreeMap::new(),
         regions: BTreeSet::new(),
+        zones: BTreeSet::new(),
         memo: infra::aws::Memo::default(),
     }
 }

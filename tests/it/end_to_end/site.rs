@@ -158,6 +158,7 @@ pub fn scope(environment: &str) -> Scope {
         wanted: [Address::new("kms_key", "main")].into(),
         names: BTreeMap::new(),
         regions: BTreeSet::new(),
+        zones: BTreeSet::new(),
         memo: Memo::default(),
     }
 }
