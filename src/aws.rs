@@ -247,6 +247,10 @@ const BUSY_MESSAGES: &[&str] = &[
     "is not allowed to be used with",
     "kms key id could not be found",
     "cannot be assumed by aws backup",
+    "cannot be assumed by lambda",
+    "cannot be performed at this time",
+    "does not have permissions to call createnetworkinterface",
+    "kms key is invalid for creategrant",
 ];
 
 fn classify(code: &str, message: &str) -> Class {
@@ -314,6 +318,9 @@ mod tests {
             ("DependencyViolation", "", Class::Busy),
             ("InvalidParameterException", "ECS was unable to assume the role", Class::Busy),
             ("InvalidParameterException", "The cpu is invalid", Class::Fatal),
+            ("InvalidParameterValueException", "The role cannot be assumed by Lambda.", Class::Busy),
+            ("ResourceConflictException", "The operation cannot be performed at this time.", Class::Busy),
+            ("ResourceConflictException", "Function already exist: acme-chat", Class::Fatal),
             ("AccessDenied", "", Class::Fatal),
             ("LimitExceeded", "too many roles", Class::Fatal),
         ] {
