@@ -234,6 +234,9 @@ const BUSY_MESSAGES: &[&str] = &[
     "already scheduled for deletion",
     "is not allowed to be used with",
     "kms key id could not be found",
+    // A service of ECS that the scaler does not see yet.
+    "ecs service doesn't exist",
+    "eventbridge scheduler to assume",
 ];
 
 fn classify(code: &str, message: &str) -> Class {

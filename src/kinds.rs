@@ -28,13 +28,18 @@ kinds! {
     listener_rule::ListenerRule,
     load_balancer::LoadBalancer,
     log_group::LogGroup,
+    namespace::Namespace,
     nat_gateway::NatGateway,
     route_table::RouteTable,
+    sampling_rule::SamplingRule,
+    scalable_target::ScalableTarget,
+    schedule_group::ScheduleGroup,
     secret::Secret,
     security_group::SecurityGroup,
     subnet::Subnet,
     target_group::TargetGroup,
     task_definition::TaskDefinition,
+    trace_group::TraceGroup,
     vpc::Vpc,
 }
 
@@ -42,6 +47,7 @@ mod adopt;
 mod deletion;
 mod ec2;
 mod ecs;
+mod ecs_connect;
 mod ecs_rollout;
 mod ecs_services;
 mod elb;
@@ -49,6 +55,7 @@ mod rds;
 mod rds_instance;
 mod tagging;
 pub mod task_container;
+mod xray;
 
 /// The kind with this name.
 #[must_use]

@@ -1,11 +1,13 @@
 //! From sections to resources: what each section of a file makes in AWS, and what its references mean.
 
 mod databases;
+mod jobs;
 mod keys;
 mod load_balancers;
 mod network;
 mod references;
 mod services;
+mod tracing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +53,8 @@ pub(super) fn expand(
     load_balancers::expand(&mut expansion);
     databases::expand(&mut expansion);
     services::expand(&mut expansion);
+    jobs::expand(&mut expansion);
+    tracing::expand(&mut expansion);
     expansion.raw(tree);
     (expansion.resources, expansion.wrong, expansion.found)
 }
