@@ -40,6 +40,8 @@ pub struct ScheduleGroup {
 impl Kind for ScheduleGroup {
     const NAME: &'static str = "schedule_group";
     const REPLACED_BY: &'static [&'static str] = &["name"];
+    /// The role of a schedule trusts the group.
+    const LATE: &'static [&'static str] = &["schedules"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
     const AFTER: &'static [&'static str] = &["iam_role", "task_definition", "route_table"];

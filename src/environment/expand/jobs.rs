@@ -16,8 +16,6 @@ use crate::value::{Arg, Output, Part, Template};
 
 /// How often AWS tries again to start a task, unless the file says otherwise.
 const RETRIES: u32 = 2;
-/// The longest name of a schedule group.
-const GROUP_NAME: usize = 64;
 
 /// What starts a job.
 struct Made {
@@ -111,9 +109,9 @@ fn schedule(to: &mut Expansion, job: &Job, expression: &str, made: &Made) -> Sch
 fn scheduler(to: &mut Expansion, jobs: &[Made]) {
     let (account, region, partition) = (&to.file.account, &to.file.region, to.partition());
     let cluster = Address::new("ecs_cluster", "main");
-    let group = format!("arn:{partition}:scheduler:{region}:{account}:schedule-group/{}", to.aws_name("main", GROUP_NAME));
     let service = policy::allow(&["sts:AssumeRole"], policy::NO_RESOURCE).to("Service", ["scheduler.amazonaws.com"]);
     let service = service.when("StringEquals", "aws:SourceAccount", [account.clone()]);
+    let group = Arg::<String>::output(&Address::new("schedule_group", "main"), "arn");
     let trust = policy::document([service.when("StringEquals", "aws:SourceArn", [group])]);
     let families = jobs.iter().flat_map(|job| [family(to, &job.task, ""), family(to, &job.task, ":*")]);
     let run = policy::allow(&["ecs:RunTask"], families.collect::<Vec<_>>()).sid("Run");

@@ -59,11 +59,13 @@ pub(super) fn expand(to: &mut Expansion) {
             for (colour, group) in COLOURS.iter().zip(groups) {
                 let spec = ecs_service(to, name, service, &shape, Some((*colour, group.clone())));
                 let made = to.add(format!("{name}-{colour}"), &path, &spec);
+                after_called(to, name, service);
                 scaling::expand(to, name, service, &scaling::Scaled { of: &made, spec: &spec, group: Some(&group) });
             }
         } else {
             let spec = ecs_service(to, name, service, &shape, None);
             let made = to.add(name, &path, &spec);
+            after_called(to, name, service);
             scaling::expand(to, name, service, &scaling::Scaled { of: &made, spec: &spec, group: None });
         }
     }
@@ -270,6 +272,27 @@ fn connect(to: &Expansion, name: &str, service: &Service) -> Option<ServiceConne
         namespace_arn: Arg::output(&Address::new("namespace", "main"), "arn"),
         services: service.port.filter(|_| called).map(endpoint).into_iter().collect(),
     })
+}
+
+/// Tasks know the names that were there when they started, so that what is called comes first, unless both call each
+/// other.
+fn after_called(to: &mut Expansion, name: &str, service: &Service) {
+    let mut after: BTreeSet<Address> = BTreeSet::new();
+    for callee in &service.calls {
+        let mut seen: BTreeSet<&String> = BTreeSet::new();
+        let mut next = vec![callee];
+        while let Some(one) = next.pop() {
+            if seen.insert(one) {
+                next.extend(to.file.services.get(one).iter().flat_map(|service| &service.calls));
+            }
+        }
+        if !seen.iter().any(|one| *one == name) && to.file.services.contains_key(callee) {
+            after.insert(Address::new("ecs_service", callee.clone()));
+        }
+    }
+    if let Some(caller) = to.resources.last_mut() {
+        caller.after = after;
+    }
 }
 
 impl Expansion<'_> {
