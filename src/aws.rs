@@ -251,6 +251,9 @@ const BUSY_MESSAGES: &[&str] = &[
     "cannot be performed at this time",
     "does not have permissions to call createnetworkinterface",
     "kms key is invalid for creategrant",
+    // A service of ECS that the scaler does not see yet.
+    "ecs service doesn't exist",
+    "eventbridge scheduler to assume",
 ];
 
 fn classify(code: &str, message: &str) -> Class {

@@ -14,6 +14,7 @@ pub mod decode;
 pub mod existing;
 pub mod expand;
 pub mod extends;
+pub mod jobs;
 pub mod keys;
 pub mod load_balancers;
 pub mod network;
@@ -29,6 +30,7 @@ mod shape;
 pub mod subnets;
 #[cfg(test)]
 mod tests;
+pub mod tracing;
 pub mod types;
 mod variables;
 mod words;
@@ -47,6 +49,7 @@ pub use self::check::check_schema;
 use self::databases::Database;
 use self::existing::Existing;
 pub use self::expand::Facts;
+use self::jobs::Job;
 use self::keys::Key;
 use self::load_balancers::LoadBalancer;
 use self::network::Network;
@@ -57,6 +60,7 @@ use self::rules::Rules;
 use self::secrets::Secret;
 use self::services::Service;
 pub use self::subnets::plan_subnets;
+use self::tracing::Tracing;
 use self::types::{Scalar, names};
 pub use self::words::nearest;
 use crate::desired::{Desired, Wrong};
@@ -110,6 +114,13 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub services: BTreeMap<String, Service>,
+    /// Containers that run once and end, by name: on a schedule, or before a release.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = names()))]
+    pub jobs: BTreeMap<String, Job>,
+    /// Traces requests through the services with X-Ray.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
     /// Databases, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -362,8 +373,14 @@ impl EnvironmentFile {
         self.audit.iter().for_each(|audit| audit.check(rules));
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
         service_rules::check_routes(&self.services, rules);
+        service_rules::check_calls(&self.services, rules);
+        self.jobs.iter().for_each(|(name, one)| one.check(name, rules));
         self.check_tags(rules);
-        let needy = [("services", !self.services.is_empty()), ("databases", !self.databases.is_empty())];
+        let needy = [
+            ("services", !self.services.is_empty()),
+            ("databases", !self.databases.is_empty()),
+            ("jobs", !self.jobs.is_empty()),
+        ];
         let network =
             self.network.is_some() || wrong.iter().any(|path| path.first().is_some_and(|first| first == "network"));
         if let Some((section, _)) = needy.iter().find(|(_, present)| *present && !network) {

@@ -41,9 +41,13 @@ kinds! {
     listener_rule::ListenerRule,
     load_balancer::LoadBalancer,
     log_group::LogGroup,
+    namespace::Namespace,
     nat_gateway::NatGateway,
     oidc_provider::OidcProvider,
     route_table::RouteTable,
+    sampling_rule::SamplingRule,
+    scalable_target::ScalableTarget,
+    schedule_group::ScheduleGroup,
     secret::Secret,
     security_group::SecurityGroup,
     sns_topic::SnsTopic,
@@ -51,6 +55,7 @@ kinds! {
     target_group::TargetGroup,
     task_definition::TaskDefinition,
     trail::Trail,
+    trace_group::TraceGroup,
     vpc::Vpc,
     vpc_endpoint::VpcEndpoint,
     web_acl::WebAcl,
@@ -60,6 +65,7 @@ mod adopt;
 mod deletion;
 mod ec2;
 mod ecs;
+mod ecs_connect;
 mod ecs_rollout;
 mod ecs_services;
 mod elb;
@@ -69,6 +75,7 @@ mod route53;
 mod tagging;
 pub mod task_container;
 mod waf;
+mod xray;
 
 /// The kind with this name.
 #[must_use]

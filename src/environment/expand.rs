@@ -4,6 +4,7 @@ mod backups;
 mod buckets;
 mod connections;
 mod databases;
+mod jobs;
 mod keys;
 mod load_balancers;
 mod network;
@@ -11,6 +12,7 @@ mod pipeline;
 mod references;
 mod registries;
 mod services;
+mod tracing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +62,8 @@ pub(super) fn expand(
     registries::expand(&mut expansion);
     backups::expand(&mut expansion);
     pipeline::expand(&mut expansion);
+    jobs::expand(&mut expansion);
+    tracing::expand(&mut expansion);
     expansion.raw(tree);
     (expansion.resources, expansion.wrong, expansion.found)
 }

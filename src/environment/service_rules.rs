@@ -43,7 +43,7 @@ impl Service {
     }
 
     pub(super) fn check(&self, name: &str, rules: &mut Rules<'_>) {
-        self.check_size(name, rules);
+        check_size(["services", name], (self.cpu, self.memory), rules);
         self.check_count(name, rules);
         self.check_health(name, rules);
         self.check_route(name, rules);
@@ -58,31 +58,6 @@ impl Service {
                 Diagnostic::error("variable_twice", message).at(place("secrets"), "").related(place("environment"), "");
             rules.report(error.help("remove one of the two"));
         }
-    }
-
-    fn check_size(&self, name: &str, rules: &mut Rules<'_>) {
-        let offered = memory_sizes(self.cpu);
-        if offered.contains(&self.memory) {
-            return;
-        }
-        let (cpu, memory) =
-            (rules.tree.place_of(&["services", name, "cpu"]), rules.tree.place_of(&["services", name, "memory"]));
-        let error = if offered.is_empty() {
-            let error = Diagnostic::error("fargate_size", format!("Fargate does not offer {} CPU units", self.cpu));
-            error.at(cpu, "256, 512, 1024, 2048, 4096, 8192 or 16384")
-        } else {
-            let message = format!("Fargate does not offer {} MB of memory with {} CPU units", self.memory, self.cpu);
-            let error = Diagnostic::error("fargate_size", message);
-            let (least, most) =
-                (offered.first().copied().unwrap_or_default(), offered.last().copied().unwrap_or_default());
-            let error = error.at(memory, format!("with `cpu: {}` there are {least} to {most}", self.cpu));
-            if cpu == memory { error } else { error.related(cpu, "") }
-        };
-        let pairs: Vec<String> = nearest_sizes(self.cpu, self.memory)
-            .iter()
-            .map(|(cpu, memory)| format!("`cpu: {cpu}` with `memory: {memory}`"))
-            .collect();
-        rules.report(error.help(format!("the nearest sizes are {}", pairs.join(", "))));
     }
 
     fn check_count(&self, name: &str, rules: &mut Rules<'_>) {
@@ -200,6 +175,32 @@ impl Service {
     }
 }
 
+/// Fargate offers certain pairs of CPU and memory.
+pub(super) fn check_size(of: [&str; 2], (wanted, much): (u32, u32), rules: &mut Rules<'_>) {
+        let offered = memory_sizes(wanted);
+        if offered.contains(&much) {
+            return;
+        }
+        let (cpu, memory) =
+            (rules.tree.place_of(&[of[0], of[1], "cpu"]), rules.tree.place_of(&[of[0], of[1], "memory"]));
+        let error = if offered.is_empty() {
+            let error = Diagnostic::error("fargate_size", format!("Fargate does not offer {} CPU units", wanted));
+            error.at(cpu, "256, 512, 1024, 2048, 4096, 8192 or 16384")
+        } else {
+            let message = format!("Fargate does not offer {} MB of memory with {} CPU units", much, wanted);
+            let error = Diagnostic::error("fargate_size", message);
+            let (least, most) =
+                (offered.first().copied().unwrap_or_default(), offered.last().copied().unwrap_or_default());
+            let error = error.at(memory, format!("with `cpu: {}` there are {least} to {most}", wanted));
+            if cpu == memory { error } else { error.related(cpu, "") }
+        };
+        let pairs: Vec<String> = nearest_sizes(wanted, much)
+            .iter()
+            .map(|(cpu, memory)| format!("`cpu: {cpu}` with `memory: {memory}`"))
+            .collect();
+        rules.report(error.help(format!("the nearest sizes are {}", pairs.join(", "))));
+    }
+
 /// The sizes nearest to what was asked for: each of the neighbouring CPU sizes with the memory that is nearest.
 fn nearest_sizes(cpu: u32, memory: u32) -> Vec<(u32, u32)> {
     let mut sizes: Vec<(u32, u32)> = SIZES
@@ -214,6 +215,33 @@ fn nearest_sizes(cpu: u32, memory: u32) -> Vec<(u32, u32)> {
     sizes.truncate(2);
     sizes.sort_unstable();
     sizes
+}
+
+/// What services call each other: one that has a name of its own, which the two colours of a routed one do not have.
+pub(super) fn check_calls(services: &BTreeMap<String, Service>, rules: &mut Rules<'_>) {
+    for (name, service) in services {
+        for (at, callee) in service.calls.iter().enumerate() {
+            let at = at.to_string();
+            let path = ["services", name, "calls", at.as_str()];
+            if !rules.known("services", callee, &path) {
+                continue;
+            }
+            let (why, help) = match services.get(callee) {
+                _ if callee == name => ("that is the service itself".to_owned(), "take it out of `calls`".to_owned()),
+                Some(other) if other.route.is_some() => {
+                    let help = "it is released in two colours, and the load balancer knows which one serves: call its \
+                                host, such as `https://api.example.com`, and take it out of `calls`";
+                    (format!("`{callee}` has a `route`"), help.to_owned())
+                }
+                Some(other) if other.port.is_none() => {
+                    (format!("`{callee}` listens on no port"), format!("add `port: 8080` to `services.{callee}`"))
+                }
+                _ => continue,
+            };
+            let error = Diagnostic::error("calls", format!("`{name}` cannot call `{callee}` by name: {why}"));
+            rules.report(error.at(rules.tree.place_of(&path), "").help(help));
+        }
+    }
 }
 
 /// What the services' routes say together: equal priorities and equal requests on one load balancer.

@@ -75,6 +75,13 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 21, max = 200))]
     pub ephemeral_storage: Option<u16>,
+    /// The services that it calls by name: with `calls: [orders]`, `http://orders:8080` reaches `orders`, which listens
+    /// on 8080. What it calls needs a `port` and no `route`. It adds a small proxy to each task of both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<String>,
+    /// Whether its requests are traced, where the file has `tracing`. Default: true.
+    #[serde(default = "yes")]
+    pub tracing: bool,
     /// The databases that it connects to, by name; their firewalls open for it: `[main]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress: Vec<String>,
@@ -87,7 +94,7 @@ pub struct Service {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scale {
-    /// The fewest tasks, 0 to 5000.
+    /// The fewest tasks, 0 to 5000. A service starts with so many.
     #[schemars(range(max = 5000), example = 2)]
     pub min: u32,
     /// The most tasks, 1 to 5000.
@@ -204,13 +211,17 @@ pub enum Architecture {
     Arm64,
 }
 
-fn variable_names() -> serde_json::Value {
+pub(super) fn variable_names() -> serde_json::Value {
     serde_json::json!({
         "title": "a valid name of an environment variable",
         "description": "letters, digits and `_`, not beginning with a digit",
         "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
         "maxLength": 255,
     })
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn cpu() -> u32 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, CapacityProviderStrategyItem,
     DeploymentCircuitBreaker, DeploymentConfiguration, LaunchType, LoadBalancer as SdkLoadBalancer,
-    NetworkConfiguration, PropagateTags, Service as Found,
+    NetworkConfiguration, PropagateTags, Service as Found, ServiceConnectConfiguration,
 };
 use futures::future::try_join_all;
 use schemars::JsonSchema;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ecs_services::{cluster_of, describe, live, services};
 use super::task_definition::Owner;
+pub use super::ecs_connect::{Endpoint, ServiceConnect};
 use super::{adopt, ecs, ecs_rollout, ecs_services, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
@@ -75,6 +76,9 @@ pub struct EcsService {
     /// Whether ECS moves tasks when one zone has more than another.
     #[serde(default = "yes")]
     pub availability_zone_rebalancing: bool,
+    /// How its tasks find services of a namespace by name, and are found there. It adds a proxy to each task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_connect: Option<ServiceConnect>,
     #[serde(default)]
     pub tags: Tags,
 }
@@ -152,6 +156,7 @@ impl Kind for EcsService {
         "propagate_tags",
         "enable_ecs_managed_tags",
         "capacity_providers",
+        "service_connect",
     ];
     const OPEN: &'static [&'static str] = &["name", "platform_version"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
@@ -166,6 +171,7 @@ impl Kind for EcsService {
         self.security_groups.dedup();
         self.load_balancers.sort();
         self.capacity_providers.sort();
+        self.service_connect.iter_mut().for_each(|connect| connect.services.sort());
     }
 
     fn take_over(&mut self, live: &Self) {
@@ -227,6 +233,7 @@ impl Kind for EcsService {
             .set_launch_type(strategy.is_empty().then_some(LaunchType::Fargate))
             .set_capacity_provider_strategy(Some(strategy).filter(|strategy| !strategy.is_empty()))
             .availability_zone_rebalancing(self.rebalancing())
+            .set_service_connect_configuration(self.service_connect.as_ref().map(ServiceConnect::sdk).transpose()?)
             .set_tags(Some(ecs::sdk_tags(&self.all_tags(&making.identity))));
         match aws.call("ecs:CreateService", request.send()).await {
             Ok(answer) => {
@@ -303,6 +310,12 @@ impl EcsService {
         if self.capacity_providers != there.capacity_providers {
             // Nothing starts on other capacity by itself. An empty list goes back to Fargate.
             request = request.set_capacity_provider_strategy(Some(self.strategy()?)).force_new_deployment(true);
+        }
+        if self.service_connect != there.service_connect {
+            request = request.service_connect_configuration(match &self.service_connect {
+                Some(connect) => connect.sdk()?,
+                None => ServiceConnectConfiguration::builder().enabled(false).build(),
+            });
         }
         if self.platform_version.is_some() && self.platform_version != there.platform_version {
             request = request.set_platform_version(self.platform_version.clone());

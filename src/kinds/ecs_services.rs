@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 
 use super::ecs_service::{AUTOSCALED, CircuitBreaker, EcsService, LoadBalancer, OWNER, Propagate, Provider};
 use super::task_definition::Owner;
-use super::{ecs, ecs_rollout};
+use super::{ecs, ecs_connect, ecs_rollout};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Live, Problem, Result};
 use crate::tags::{Tagged, Tags};
@@ -84,6 +84,7 @@ pub fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<EcsService> {
         capacity_providers: found.capacity_provider_strategy().iter().map(provider).collect(),
         availability_zone_rebalancing: found.availability_zone_rebalancing()
             == Some(&AvailabilityZoneRebalancing::Enabled),
+        service_connect: ecs_connect::read(found),
         tags: tagged.user.clone(),
     };
     let arn = found.service_arn().unwrap_or_default();
@@ -138,6 +139,7 @@ pub fn check(spec: &EcsService) -> Vec<Problem> {
     if spec.capacity_providers.iter().filter(|provider| provider.base > 0).count() > 1 {
         problem("capacity_providers", "more than one provider has a base", "leave `base` to one of them");
     }
+    problems.extend(spec.service_connect.iter().flat_map(ecs_connect::check));
     problems
 }
 

@@ -37,3 +37,19 @@ pub async fn index(aws: &Aws, scope: &Scope) -> Result<Arc<BTreeMap<String, Tags
 pub async fn may_exist(aws: &Aws, scope: &Scope, kind: &str, part: &str) -> Result<bool> {
     Ok(scope.wanted(kind).next().is_some() || index(aws, scope).await?.keys().any(|arn| arn.contains(part)))
 }
+
+/// Whether what a service lists under this ARN and name may be ours: the index says so, or the file wants this name.
+/// `limit` is that of generated names.
+pub fn candidate(
+    index: &BTreeMap<String, Tags>,
+    scope: &Scope,
+    kind: &str,
+    (arn, name): (&str, &str),
+    limit: usize,
+) -> bool {
+    let wanted = |identity: crate::address::Identity| match scope.names.get(&identity.address) {
+        Some(given) => given == name,
+        None => identity.aws_name(limit) == name,
+    };
+    index.get(arn).is_some_and(|tags| scope.ours(kind, tags).is_some()) || scope.wanted(kind).any(wanted)
+}

@@ -41,6 +41,9 @@ pub struct Container {
     /// TCP ports on which the container listens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<u16>,
+    /// Names of ports, by which Service Connect finds them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub port_names: BTreeMap<String, u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Log>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +157,7 @@ impl Container {
             environment: BTreeMap::new(),
             secrets: BTreeMap::new(),
             ports: Vec::new(),
+            port_names: BTreeMap::new(),
             log: None,
             health: None,
             stop_timeout: None,
@@ -200,7 +204,7 @@ impl Container {
             .set_environment(filled(pairs(&self.environment, |name, value| {
                 KeyValuePair::builder().name(name).value(value).build()
             })?))
-            .set_port_mappings(filled(self.ports.iter().map(|port| mapping(*port)).collect()));
+            .set_port_mappings(filled(self.ports.iter().map(|port| self.mapping(*port)).collect()));
         let mut secrets = Vec::new();
         for (name, value) in &self.secrets {
             secrets.push(Secret::builder().name(name).value_from(value.get()?).build().map_err(incomplete)?);
@@ -227,6 +231,13 @@ impl Container {
         Ok(definition.set_mount_points(filled(mounts.collect())).set_depends_on(filled(dependencies)).build())
     }
 
+    fn mapping(&self, port: u16) -> PortMapping {
+        let name = self.port_names.iter().find(|(_, named)| **named == port).map(|(name, _)| name.clone());
+        // In the network mode of Fargate both ports are the same.
+        let mapping = PortMapping::builder().container_port(port.into()).host_port(port.into());
+        mapping.protocol(TransportProtocol::Tcp).set_name(name).build()
+    }
+
     pub(super) fn read(found: &ContainerDefinition) -> Self {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
         let owned = |value: Option<&str>| value.filter(|value| !value.is_empty()).map(str::to_owned);
@@ -241,7 +252,8 @@ impl Container {
             container: dependency.container_name().to_owned(),
             condition: Condition::of(dependency.condition()),
         });
-        let ports = found.port_mappings().iter().filter_map(|mapping| mapping.container_port());
+        let port = |mapping: &PortMapping| u16::try_from(mapping.container_port()?).ok();
+        let named = |mapping: &PortMapping| Some((owned(mapping.name())?, port(mapping)?));
         let linux = found.linux_parameters();
         Self {
             name: text(found.name()),
@@ -253,7 +265,8 @@ impl Container {
             command: found.command().iter().map(|word| Arg::from(word.as_str())).collect(),
             environment: found.environment().iter().filter_map(variable).collect(),
             secrets: found.secrets().iter().map(|s| (s.name().to_owned(), s.value_from().into())).collect(),
-            ports: ports.filter_map(|port| u16::try_from(port).ok()).collect(),
+            ports: found.port_mappings().iter().filter_map(port).collect(),
+            port_names: found.port_mappings().iter().filter_map(named).collect(),
             log: found.log_configuration().and_then(Log::of),
             health: found.health_check().map(HealthCheck::of),
             stop_timeout: small(found.stop_timeout()),
@@ -330,12 +343,6 @@ impl Condition {
     }
 }
 
-fn mapping(port: u16) -> PortMapping {
-    // In the network mode of Fargate both ports are the same.
-    let mapping = PortMapping::builder().container_port(port.into()).host_port(port.into());
-    mapping.protocol(TransportProtocol::Tcp).build()
-}
-
 fn pairs<T>(map: &BTreeMap<String, Arg<String>>, make: impl Fn(&str, &str) -> T) -> Result<Vec<T>> {
     map.iter().map(|(name, value)| Ok(make(name, value.get()?))).collect()
 }
@@ -381,7 +388,8 @@ mod tests {
         let mut container = Container::new("app", "api:1".into());
         container.environment.insert("PORT".into(), "3000".into());
         container.secrets.insert("KEY".into(), "arn:aws:secretsmanager:us-east-1:1:secret:key".into());
-        container.ports = vec![3000];
+        container.ports = vec![3000, 9000];
+        container.port_names.insert("http".into(), 3000);
         container.command = vec!["serve".into()];
         container.log = Some(Log { group: "/ecs/api".into(), region: "us-east-1".into(), prefix: "app".into() });
         let command = vec!["CMD-SHELL".into(), "true".into()];

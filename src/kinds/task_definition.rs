@@ -361,6 +361,9 @@ fn check_container(spec: &TaskDefinition, container: &Container, at: &str, probl
     if container.stop_timeout.is_some_and(|seconds| !(2..=120).contains(&seconds)) {
         problem("stop_timeout", "Fargate waits for 2 to 120 seconds".to_owned(), "move longer work to a job");
     }
+    for (name, port) in container.port_names.iter().filter(|(_, port)| !container.ports.contains(port)) {
+        problem("port_names", format!("`{name}` names the port {port}"), "list it under `ports` too");
+    }
     for mount in container.mounts.iter().filter(|mount| !spec.volumes.contains(&mount.volume)) {
         problem("mounts", format!("there is no volume `{}`", mount.volume), "name it under `volumes`");
     }

@@ -125,6 +125,7 @@ async fn service_lives_and_dies() {
         enable_ecs_managed_tags: true,
         capacity_providers: vec![],
         availability_zone_rebalancing: true,
+        service_connect: None,
         tags: Tags::from([("team".into(), "backend".into())]),
     };
     let live = bench.create("api", &spec).await;

@@ -44,13 +44,8 @@ pub(super) fn expand(to: &mut Expansion) {
 
 /// In: the services that use it. Out: nothing.
 fn firewall(to: &mut Expansion, name: &str, database: &Database) -> Address {
-    let users: Vec<String> = to
-        .file
-        .services
-        .keys()
-        .filter(|service| to.databases_of(service).contains(&name.to_owned()))
-        .cloned()
-        .collect();
+    let mut users = to.workloads();
+    users.retain(|user| to.databases_of(user).contains(&name.to_owned()));
     let rule = |service: String| {
         let group = Arg::output(&Address::new("security_group", service.clone()), "id");
         Rule::tcp(database.engine.port(), Peer::SecurityGroup(group), &service)
@@ -165,10 +160,13 @@ fn instance(
 }
 
 impl Expansion<'_> {
-    /// The databases that a service connects to: those that it lists, and those that its variables speak of.
+    /// The databases that a service, or a job, connects to: those that it lists, and those that its variables speak of.
+    /// What a job of a service speaks of is the service's too, whose firewall it has.
     pub(super) fn databases_of(&self, service: &str) -> Vec<String> {
-        let Some(section) = self.file.services.get(service) else { return Vec::new() };
+        let Some(section) = self.workload(service) else { return Vec::new() };
+        let jobs = self.file.jobs.values().filter(|job| job.service.as_deref() == Some(service));
         let texts = section.environment.values().chain(section.secrets.values());
+        let texts = texts.chain(jobs.flat_map(|job| job.environment.values()));
         let texts: Vec<&str> = texts.map(|text| text.as_str()).collect();
         let speaks = |name: &&String| {
             section.egress.contains(*name) || texts.iter().any(|text| text.contains(&format!("${{databases.{name}.")))

@@ -66,6 +66,16 @@ impl Expansion<'_> {
                 "task_role" => output("iam_role", &format!("{name}-task"), "arn"),
                 _ => Err(self.unknown(words)),
             },
+            ["jobs", name, what] if self.file.jobs.contains_key(name) => {
+                let service = self.file.jobs[name].service.clone().unwrap_or_else(|| format!("job-{name}"));
+                match what {
+                    "security_group" => output("security_group", &service, "id"),
+                    "log_group" => output("log_group", &service, "name"),
+                    "task_role" => output("iam_role", &format!("{service}-task"), "arn"),
+                    "family" => output("task_definition", &format!("job-{name}"), "family"),
+                    _ => Err(self.unknown(words)),
+                }
+            }
             ["databases", name, ..] if self.file.databases.contains_key(name) => self.database(words),
             ["registries", name, what @ ("url" | "arn" | "name")] if self.file.registries.contains_key(name) => {
                 output("ecr_repository", name, what)
@@ -156,6 +166,7 @@ impl Expansion<'_> {
         section("certificates", file.certificates.keys().collect(), &[".arn"]);
         section("keys", file.keys.keys().collect(), &[".arn", ".id", ".alias"]);
         section("services", file.services.keys().collect(), &[".security_group", ".log_group", ".task_role"]);
+        section("jobs", file.jobs.keys().collect(), &[".security_group", ".log_group", ".task_role", ".family"]);
         let database = [".endpoint", ".port", ".name", ".username", ".master.username", ".master.password", ".arn"];
         section("databases", file.databases.keys().collect(), &database);
         section("secrets", file.secrets.keys().collect(), &["", ".arn", ".name"]);

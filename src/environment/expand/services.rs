@@ -1,19 +1,23 @@
 //! `services`: containers on Fargate, each with its firewall, roles, logs and task definition, and, where a load balancer
 //! routes to it, with two colours.
 
-mod roles;
+pub(super) mod roles;
 mod routes;
+mod scaling;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Expansion;
+use super::{Expansion, tracing};
 use crate::address::Address;
 use crate::environment::network::Tier;
 use crate::environment::releases::Strategy;
 use crate::environment::services::{Architecture, Service};
+use crate::environment::types::Text;
 use crate::kinds::ecs_cluster::{EcsCluster, Insights};
-use crate::kinds::ecs_service::{CircuitBreaker, EcsService, LoadBalancer, Propagate};
+use crate::kinds::ecs_service::{CircuitBreaker, EcsService, Endpoint, LoadBalancer, Propagate, ServiceConnect};
 use crate::kinds::log_group::{LogClass, LogGroup};
+use crate::kinds::namespace::Namespace;
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::kinds::task_container::{Container, Log};
 use crate::kinds::task_definition::{self, Owner, TaskDefinition};
@@ -25,7 +29,7 @@ const LOG_DAYS: u32 = 30;
 const COLOURS: [&str; 2] = ["blue", "green"];
 
 pub(super) fn expand(to: &mut Expansion) {
-    if to.file.services.is_empty() {
+    if to.file.services.is_empty() && to.file.jobs.is_empty() {
         return;
     }
     let cluster = EcsCluster {
@@ -34,37 +38,49 @@ pub(super) fn expand(to: &mut Expansion) {
         capacity_providers: Vec::new(),
         tags: Tags::new(),
     };
-    let cluster = to.add("main", &["services"], &cluster);
+    let section = if to.file.services.is_empty() { "jobs" } else { "services" };
+    let cluster = to.add("main", &[section], &cluster);
+    if to.file.services.values().any(|service| !service.calls.is_empty()) {
+        let name = Some(format!("{}-{}", to.file.project, to.name));
+        let description = "How services find each other".to_owned();
+        to.add("main", &["services"], &Namespace { name, description, tags: Tags::new() });
+    }
     for (name, service) in &to.file.services {
         let path = ["services", name.as_str()];
-        if service.scale.is_some() {
-            to.not_yet(&["services", name, "scale"], "scaling by load (use `count`)");
-        }
         if service.release.strategy == Some(Strategy::Native) {
             to.not_yet(&["services", name, "release", "strategy"], "the strategy `native`");
         }
-        let firewall = firewall(to, name, service);
-        let logs = LogGroup {
-            name: Some(format!("/ecs/{}/{name}", to.name)),
-            retention_days: Some(LOG_DAYS),
-            kms_key_arn: to.main_key(),
-            class: LogClass::Standard,
-            tags: Tags::new(),
-        };
-        let logs = to.add(name, &path, &logs);
-        let task = task(to, name, service, &logs);
+        let firewall = firewall(to, name, service, path);
+        let logs = logs(to, name, name, path);
+        let task = task(to, name, service, &logs, path);
         let shape = Shape { cluster: &cluster, task: &task, firewall: &firewall };
         if service.route.is_some() {
             let groups = routes::expand(to, name, service);
             for (colour, group) in COLOURS.iter().zip(groups) {
-                let spec = ecs_service(to, name, service, &shape, Some((*colour, group)));
-                to.add(format!("{name}-{colour}"), &path, &spec);
+                let spec = ecs_service(to, name, service, &shape, Some((*colour, group.clone())));
+                let made = to.add(format!("{name}-{colour}"), &path, &spec);
+                after_called(to, name, service);
+                scaling::expand(to, name, service, &scaling::Scaled { of: &made, spec: &spec, group: Some(&group) });
             }
         } else {
             let spec = ecs_service(to, name, service, &shape, None);
-            to.add(name, &path, &spec);
+            let made = to.add(name, &path, &spec);
+            after_called(to, name, service);
+            scaling::expand(to, name, service, &scaling::Scaled { of: &made, spec: &spec, group: None });
         }
     }
+}
+
+/// Where the output of a service goes, or of a job that has all of its own.
+pub(super) fn logs(to: &mut Expansion, name: &str, folder: &str, origin: [&str; 2]) -> Address {
+    let logs = LogGroup {
+        name: Some(format!("/ecs/{}/{folder}", to.name)),
+        retention_days: Some(LOG_DAYS),
+        kms_key_arn: to.main_key(),
+        class: LogClass::Standard,
+        tags: Tags::new(),
+    };
+    to.add(name, &origin, &logs)
 }
 
 /// What all ECS services of a service share.
@@ -74,23 +90,32 @@ struct Shape<'a> {
     firewall: &'a Address,
 }
 
-/// In: its load balancer. Out: its databases, and HTTPS, which AWS's own services need.
-fn firewall(to: &mut Expansion, name: &str, service: &Service) -> Address {
+/// In: its load balancer, and the services that call it. Out: the services that it calls, its databases, and HTTPS, which
+/// AWS's own services need. `name` is that of its resources, `origin` the part of the file that they come from.
+pub(super) fn firewall(to: &mut Expansion, name: &str, service: &Service, origin: [&str; 2]) -> Address {
     let group = |name: String| Peer::SecurityGroup(Arg::output(&Address::new("security_group", name), "id"));
     let mut ingress = Vec::new();
     if let (Some(balancer), Some(port)) = (to.balancer_of(name), service.port) {
         ingress.push(Rule::tcp(port, group(format!("lb-{balancer}")), &format!("load balancer {balancer}")));
+    }
+    if let Some(port) = service.port {
+        let callers = to.file.services.iter().filter(|(_, other)| other.calls.contains(&name.to_owned()));
+        ingress.extend(callers.map(|(caller, _)| Rule::tcp(port, group(caller.clone()), &format!("service {caller}"))));
     }
     let mut egress = to.https_egress(service);
     for database in to.databases_of(name) {
         let port = to.file.databases[&database].engine.port();
         egress.push(Rule::tcp(port, group(format!("db-{database}")), &format!("database {database}")));
     }
-    let origin = ["services", name];
+    for callee in service.calls.iter().collect::<BTreeSet<_>>() {
+        let port = to.file.services.get(callee).and_then(|callee| callee.port);
+        egress.extend(port.map(|port| Rule::tcp(port, group(callee.clone()), &format!("service {callee}"))));
+    }
+    let kind = if origin[0] == "jobs" { "Job" } else { "Service" };
     let group = SecurityGroup {
         vpc_id: to.vpc(&origin),
         name: None,
-        description: format!("Service {name}"),
+        description: format!("{kind} {}", origin[1]),
         ingress,
         egress,
         exclusive: false,
@@ -99,35 +124,31 @@ fn firewall(to: &mut Expansion, name: &str, service: &Service) -> Address {
     to.add(name, &origin, &group)
 }
 
-fn task(to: &mut Expansion, name: &str, service: &Service, logs: &Address) -> Address {
-    let mut texts = |what: &str, texts: &BTreeMap<String, crate::environment::types::Text>| {
-        let text = |(variable, text): (&String, &crate::environment::types::Text)| {
-            (variable.clone(), to.text(text.as_str(), &["services", name, what, variable]))
-        };
-        texts.iter().map(text).collect::<BTreeMap<String, Arg<String>>>()
-    };
-    let environment = texts("environment", &service.environment);
-    let secrets = texts("secrets", &service.secrets);
-    let image = to.text(service.image.as_str(), &["services", name, "image"]);
-    let mut list = |what: &str, items: &Option<Vec<crate::environment::types::Text>>| -> Vec<Arg<String>> {
-        let items = items.iter().flatten().enumerate();
-        items.map(|(at, text)| to.text(text.as_str(), &["services", name, what, &at.to_string()])).collect()
-    };
-    let command = list("command", &service.command);
-    let entrypoint = service.entrypoint.iter().flatten().map(|text| text.as_str().to_owned()).collect();
-    let (execution, own) = roles::expand(to, name, service, &secrets, &image, logs);
-    let container = Container {
-        command,
-        entrypoint,
-        environment,
-        secrets,
-        ports: service.port.into_iter().collect(),
-        log: Some(Log { group: Arg::output(logs, "name"), region: to.file.region.clone(), prefix: name.to_owned() }),
-        stop_timeout: u16::try_from(service.stop_timeout.seconds()).ok(),
-        init_process: true,
-        ..Container::new(name, image)
-    };
+pub(super) fn task(
+    to: &mut Expansion,
+    name: &str,
+    service: &Service,
+    logs: &Address,
+    origin: [&str; 2],
+) -> Address {
+    let mut container = container(to, service, logs, origin);
+    // Named also where nobody calls it yet, so that a first caller changes nothing about what runs.
+    if service.route.is_none() && origin[0] == "services" {
+        container.port_names = service.port.into_iter().map(|port| (name.to_owned(), port)).collect();
+    }
+    let (execution, own) = roles::expand(to, name, service, (&container.secrets, &container.image, logs), origin);
+    let collector = to.traced(service).then(|| tracing::collect(to, name, &mut container));
     let spec = TaskDefinition {
+        containers: [container].into_iter().chain(collector).collect(),
+        image_owner: owner(service),
+        ..definition(service, [&execution, &own])
+    };
+    to.add(name, &origin, &spec)
+}
+
+/// The task of a service or a job, without its containers.
+pub(super) fn definition(service: &Service, [execution, own]: [&Address; 2]) -> TaskDefinition {
+    TaskDefinition {
         family: None,
         cpu: service.cpu,
         memory: service.memory,
@@ -135,19 +156,56 @@ fn task(to: &mut Expansion, name: &str, service: &Service, logs: &Address) -> Ad
             Architecture::X86 => task_definition::Architecture::X86,
             Architecture::Arm64 => task_definition::Architecture::Arm,
         },
-        execution_role_arn: Some(Arg::output(&execution, "arn")),
-        task_role_arn: Some(Arg::output(&own, "arn")),
-        containers: vec![container],
+        execution_role_arn: Some(Arg::output(execution, "arn")),
+        task_role_arn: Some(Arg::output(own, "arn")),
+        containers: Vec::new(),
         volumes: BTreeSet::new(),
         ephemeral_storage_gb: service.ephemeral_storage.unwrap_or(20),
-        image_owner: owner(service),
+        image_owner: Owner::File,
         tags: Tags::new(),
-    };
-    to.add(name, &["services", name], &spec)
+    }
+}
+
+/// The container, named as the part of the file at `origin`.
+pub(super) fn container(to: &mut Expansion, service: &Service, logs: &Address, origin: [&str; 2]) -> Container {
+    let environment = variables(to, "environment", &service.environment, origin);
+    let secrets = variables(to, "secrets", &service.secrets, origin);
+    let image = to.text(service.image.as_str(), &[origin[0], origin[1], "image"]);
+    let command = arguments(to, service.command.as_deref(), origin);
+    let entrypoint = service.entrypoint.iter().flatten().map(|text| text.as_str().to_owned()).collect();
+    let log = Log { group: Arg::output(logs, "name"), region: to.file.region.clone(), prefix: origin[1].to_owned() };
+    Container {
+        command,
+        entrypoint,
+        environment,
+        secrets,
+        ports: service.port.into_iter().collect(),
+        log: Some(log),
+        stop_timeout: u16::try_from(service.stop_timeout.seconds()).ok(),
+        init_process: true,
+        ..Container::new(origin[1], image)
+    }
+}
+
+/// Environment variables with their references found.
+pub(super) fn variables(
+    to: &mut Expansion,
+    what: &str,
+    texts: &BTreeMap<String, Text>,
+    [section, name]: [&str; 2],
+) -> BTreeMap<String, Arg<String>> {
+    let texts = texts.iter();
+    texts.map(|(key, text)| (key.clone(), to.text(text.as_str(), &[section, name, what, key]))).collect()
+}
+
+/// A command's words with their references found.
+pub(super) fn arguments(to: &mut Expansion, words: Option<&[Text]>, [section, name]: [&str; 2]) -> Vec<Arg<String>> {
+    let words = words.into_iter().flatten().enumerate();
+    words.map(|(at, text)| to.text(text.as_str(), &[section, name, "command", &at.to_string()])).collect()
 }
 
 /// Releases choose an image that has neither a tag nor a digest in the file.
-fn owner(service: &Service) -> Owner {
+pub(super) fn owner(service: &Service) -> Owner {
     let last = service.image.as_str().rsplit('/').next().unwrap_or_default();
     // A reference such as `${registries.api.url}` has no tag, and may hold a colon in no place.
     let last = last.rsplit('}').next().unwrap_or_default();
@@ -163,7 +221,7 @@ fn ecs_service(
     colour: Option<(&str, Address)>,
 ) -> EcsService {
     let pinned = owner(service) == Owner::File;
-    let count = service.count.unwrap_or(1);
+    let count = service.scale.as_ref().map(|scale| scale.min).or(service.count).unwrap_or(1);
     let first = colour.as_ref().is_none_or(|(colour, _)| *colour == COLOURS[0]);
     let tier = if service.public { Tier::Public } else { Tier::Private };
     let coloured = colour.is_some();
@@ -180,7 +238,7 @@ fn ecs_service(
         // Nothing can start before a release has named an image.
         desired_count: if pinned && first { count } else { 0 },
         owner: if coloured || !pinned { Owner::Release } else { Owner::File },
-        autoscaled: false,
+        autoscaled: service.scale.is_some(),
         subnets: to.subnets(tier),
         security_groups: vec![Arg::output(shape.firewall, "id")],
         assign_public_ip: service.public,
@@ -196,6 +254,64 @@ fn ecs_service(
         enable_ecs_managed_tags: true,
         capacity_providers: Vec::new(),
         availability_zone_rebalancing: true,
+        service_connect: connect(to, name, service),
         tags: Tags::new(),
+    }
+}
+
+/// Who calls a service by name finds it in the namespace; so does who only calls.
+fn connect(to: &Expansion, name: &str, service: &Service) -> Option<ServiceConnect> {
+    let called = to.file.services.values().any(|other| other.calls.contains(&name.to_owned()));
+    let endpoint = |port: u16| Endpoint {
+        port_name: name.to_owned(),
+        discovery_name: name.to_owned(),
+        host: name.to_owned(),
+        port,
+    };
+    (called || !service.calls.is_empty()).then(|| ServiceConnect {
+        namespace_arn: Arg::output(&Address::new("namespace", "main"), "arn"),
+        services: service.port.filter(|_| called).map(endpoint).into_iter().collect(),
+    })
+}
+
+/// Tasks know the names that were there when they started, so that what is called comes first, unless both call each
+/// other.
+fn after_called(to: &mut Expansion, name: &str, service: &Service) {
+    let mut after: BTreeSet<Address> = BTreeSet::new();
+    for callee in &service.calls {
+        let mut seen: BTreeSet<&String> = BTreeSet::new();
+        let mut next = vec![callee];
+        while let Some(one) = next.pop() {
+            if seen.insert(one) {
+                next.extend(to.file.services.get(one).iter().flat_map(|service| &service.calls));
+            }
+        }
+        if !seen.iter().any(|one| *one == name) && to.file.services.contains_key(callee) {
+            after.insert(Address::new("ecs_service", callee.clone()));
+        }
+    }
+    if let Some(caller) = to.resources.last_mut() {
+        caller.after = after;
+    }
+}
+
+impl Expansion<'_> {
+    /// What the resources of this name belong to: a service, or a job that has all of its own.
+    pub(super) fn workload(&self, name: &str) -> Option<Cow<'_, Service>> {
+        if let Some(service) = self.file.services.get(name) {
+            return Some(Cow::Borrowed(service));
+        }
+        self.file.jobs.get(name.strip_prefix("job-")?)?.as_service().map(Cow::Owned)
+    }
+
+    /// The names of all workloads' resources.
+    pub(super) fn workloads(&self) -> Vec<String> {
+        let own = self.file.jobs.iter().filter(|(_, job)| job.image.is_some());
+        self.file.services.keys().cloned().chain(own.map(|(name, _)| format!("job-{name}"))).collect()
+    }
+
+    /// Whether the requests of a service are traced.
+    pub(super) fn traced(&self, service: &Service) -> bool {
+        self.file.tracing.is_some() && service.tracing
     }
 }

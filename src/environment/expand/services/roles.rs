@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
-use crate::environment::expand::Expansion;
+use crate::environment::expand::{Expansion, tracing};
 use crate::environment::services::{Effect, Service};
 use crate::kinds::iam_role::IamRole;
 use crate::policy::{self, Policy, Statement};
@@ -15,9 +15,8 @@ pub(super) fn expand(
     to: &mut Expansion,
     name: &str,
     service: &Service,
-    secrets: &BTreeMap<String, Arg<String>>,
-    image: &Arg<String>,
-    logs: &Address,
+    (secrets, image, logs): (&BTreeMap<String, Arg<String>>, &Arg<String>, &Address),
+    origin: [&str; 2],
 ) -> (Address, Address) {
     let role = |policies: BTreeMap<String, Policy>| IamRole {
         name: None,
@@ -29,10 +28,12 @@ pub(super) fn expand(
         tags: Tags::new(),
     };
     let start = policy::document(starting(to, service, secrets, image, logs));
-    let origin = ["services", name];
     let execution = role(BTreeMap::from([("start".to_owned(), start)]));
     let execution = to.add(format!("{name}-execution"), &origin, &execution);
-    let own = own(to, name, service);
+    let mut own = own(to, service, origin);
+    if to.traced(service) {
+        own.push(tracing::statement());
+    }
     let policies =
         if own.is_empty() { BTreeMap::new() } else { BTreeMap::from([("own".to_owned(), policy::document(own))]) };
     let task = to.add(format!("{name}-task"), &origin, &role(policies));
@@ -123,11 +124,11 @@ fn repository(image: &Arg<String>, partition: &str) -> Option<Arg<String>> {
 }
 
 /// What the file lets the containers do.
-fn own(to: &mut Expansion, name: &str, service: &Service) -> Vec<Statement> {
+fn own(to: &mut Expansion, service: &Service, [section, name]: [&str; 2]) -> Vec<Statement> {
     let mut statements = Vec::new();
     for (at, given) in service.policies.iter().enumerate() {
         let at = at.to_string();
-        let path = ["services", name, "policies", at.as_str(), "resources"];
+        let path = [section, name, "policies", at.as_str(), "resources"];
         let resources: Vec<Arg<String>> = given.resources.iter().map(|text| to.text(text.as_str(), &path)).collect();
         let actions: Vec<&str> = given.actions.iter().map(String::as_str).collect();
         let mut statement = match given.effect {
@@ -136,7 +137,7 @@ fn own(to: &mut Expansion, name: &str, service: &Service) -> Vec<Statement> {
         };
         for (operator, keys) in &given.conditions {
             for (key, values) in keys {
-                let path = ["services", name, "policies", at.as_str(), "conditions"];
+                let path = [section, name, "policies", at.as_str(), "conditions"];
                 let values: Vec<Arg<String>> = values.iter().map(|text| to.text(text.as_str(), &path)).collect();
                 statement = statement.when(operator, key, values);
             }
