@@ -194,6 +194,7 @@ const THROTTLES: &[&str] = &[
 
 /// Codes that say something else must finish first.
 const BUSY: &[&str] = &[
+    "CacheSubnetGroupInUse",
     "ClusterContainsServicesException",
     "ClusterContainsTasksException",
     "ConcurrentModification",
@@ -205,11 +206,14 @@ const BUSY: &[&str] = &[
     "DependencyViolation",
     "EntityTemporarilyUnmodifiable",
     "IncorrectState",
+    "InvalidCacheClusterState",
+    "InvalidCacheParameterGroupState",
     "InvalidDBInstanceState",
     "InvalidDBParameterGroupState",
     "InvalidDBSubnetGroupStateFault",
     "InvalidGroup.InUse",
     "InvalidIPAddress.InUse",
+    "InvalidReplicationGroupState",
     "OperationAbortedException",
     "OperationNotPermittedException.Busy",
     "ResourceInUse",

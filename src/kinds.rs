@@ -14,6 +14,8 @@ macro_rules! kinds {
 }
 
 kinds! {
+    cache_parameter_group::CacheParameterGroup,
+    cache_subnet_group::CacheSubnetGroup,
     certificate::Certificate,
     db_instance::DbInstance,
     db_parameter_group::DbParameterGroup,
@@ -29,6 +31,7 @@ kinds! {
     load_balancer::LoadBalancer,
     log_group::LogGroup,
     nat_gateway::NatGateway,
+    replication_group::ReplicationGroup,
     route_table::RouteTable,
     secret::Secret,
     security_group::SecurityGroup,
@@ -44,6 +47,7 @@ mod ec2;
 mod ecs;
 mod ecs_rollout;
 mod ecs_services;
+mod elasticache;
 mod elb;
 mod rds;
 mod rds_instance;
