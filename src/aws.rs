@@ -200,6 +200,7 @@ const THROTTLES: &[&str] = &[
 
 /// Codes that say something else must finish first.
 const BUSY: &[&str] = &[
+    "CacheSubnetGroupInUse",
     "ClusterContainsServicesException",
     "ClusterContainsTasksException",
     "ConcurrentModification",
@@ -213,12 +214,15 @@ const BUSY: &[&str] = &[
     "IncorrectState",
     "InsufficientEncryptionPolicyException",
     "InsufficientS3BucketPolicyException",
+    "InvalidCacheClusterState",
+    "InvalidCacheParameterGroupState",
     "InvalidDBInstanceState",
     "InvalidDBParameterGroupState",
     "InvalidDBSubnetGroupStateFault",
     "InvalidGroup.InUse",
     "InvalidIPAddress.InUse",
     "OperationAborted",
+    "InvalidReplicationGroupState",
     "OperationAbortedException",
     "OperationNotPermittedException.Busy",
     "ResourceInUse",

@@ -17,6 +17,8 @@ kinds! {
     backup_plan::BackupPlan,
     backup_vault::BackupVault,
     bucket::Bucket,
+    cache_parameter_group::CacheParameterGroup,
+    cache_subnet_group::CacheSubnetGroup,
     certificate::Certificate,
     db_instance::DbInstance,
     db_parameter_group::DbParameterGroup,
@@ -44,6 +46,7 @@ kinds! {
     namespace::Namespace,
     nat_gateway::NatGateway,
     oidc_provider::OidcProvider,
+    replication_group::ReplicationGroup,
     route_table::RouteTable,
     sampling_rule::SamplingRule,
     scalable_target::ScalableTarget,
@@ -68,6 +71,7 @@ mod ecs;
 mod ecs_connect;
 mod ecs_rollout;
 mod ecs_services;
+mod elasticache;
 mod elb;
 mod rds;
 mod rds_instance;

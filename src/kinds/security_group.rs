@@ -60,6 +60,7 @@ impl Kind for SecurityGroup {
     const OUTPUTS: &'static [&'static str] = &["id"];
     const HELD_BY: &'static [&'static str] = &["db_instance", "ecs_service", "load_balancer", "vpc_endpoint"];
     const HELD_BY: &'static [&'static str] = &["db_instance", "ecs_service", "lambda_function", "load_balancer"];
+    const HELD_BY: &'static [&'static str] = &["db_instance", "ecs_service", "load_balancer", "replication_group"];
 
     fn normalize(&mut self) {
         for rules in [&mut self.ingress, &mut self.egress] {
