@@ -4,6 +4,7 @@
 //! variables, the JSON schema of the types below, and the rules that no schema can say. A file that passes is an
 //! [`EnvironmentFile`], and its tree stays at hand so that later steps can point into it.
 
+pub mod allow;
 pub mod certificates;
 pub mod check;
 pub mod databases;
@@ -34,6 +35,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
+use self::allow::Allowance;
 use self::certificates::Certificate;
 pub use self::check::check_schema;
 use self::databases::Database;
@@ -120,6 +122,11 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = addresses(), "additionalProperties" = raw()))]
     pub resources: BTreeMap<String, serde_json::Value>,
+    /// Findings that are meant as they are, by the address that has them, each with its reason:
+    /// `db_instance.main: [single_zone: staging may be down for an hour]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = addresses()))]
+    pub allow: BTreeMap<String, Vec<Allowance>>,
 }
 
 /// A file that passed all checks.
@@ -328,6 +335,7 @@ impl EnvironmentFile {
         self.databases.iter().for_each(|(name, one)| one.check(name, rules));
         self.secrets.iter().for_each(|(name, one)| one.check(name, rules));
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
+        allow::check(&self.allow, rules);
         service_rules::check_routes(&self.services, rules);
         self.check_tags(rules);
         let needy = [("services", !self.services.is_empty()), ("databases", !self.databases.is_empty())];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
-use super::apply::{self, Writing, ask};
+use super::apply::{self, What, Writing, ask};
 use super::session::{self, Session};
 use super::{Ended, Source};
 use crate::desired::Desired;
@@ -45,5 +45,6 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         }
     };
     let again = format!("infra destroy {}", arguments.env);
-    apply::write(&session, &nothing, &arguments.writing, &again, Ok, consent).await
+    let what = What { desired: &nothing, findings: &[], again: &again };
+    apply::write(&session, &what, &arguments.writing, Ok, consent).await
 }
