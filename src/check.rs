@@ -9,6 +9,8 @@ mod data;
 mod edge;
 mod firewalls;
 mod identities;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::BTreeMap;

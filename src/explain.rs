@@ -78,54 +78,113 @@ enum Said {
     File(Place),
     Default,
     Section,
+    /// A part of a field, of which the whole is said to come from somewhere.
+    Unknown,
+}
+
+/// Longer values are laid out over several lines.
+const WIDTH: usize = 90;
+
+/// What is known of the fields of one resource.
+struct Explain<'a> {
+    loaded: &'a Loaded,
+    resource: &'a Resource,
+    defaults: Fields,
+    secret: &'static [&'static str],
 }
 
 fn fields(out: &mut String, loaded: &Loaded, resource: &Resource, kind: Option<&'static Info>) {
     out.push_str("\nFields\n");
     let defaults = kind.map(Info::defaults).unwrap_or_default();
-    let secret = kind.map_or(&[][..], |info| info.secret);
-    let width = resource.fields.keys().map(String::len).max().unwrap_or_default();
+    let explain = Explain { loaded, resource, defaults, secret: kind.map_or(&[], |info| info.secret) };
     for (name, value) in &resource.fields {
-        let said = match said(loaded, resource, &defaults, name, value) {
-            Said::File(place) => {
-                let (file, line) = loaded.sources.line(place);
-                format!("from {file}:{line}")
+        explain.field(out, 1, &[name], value);
+    }
+}
+
+impl Explain<'_> {
+    /// A field and where it comes from, over several lines where one is too short.
+    fn field(&self, out: &mut String, depth: usize, path: &[&str], value: &Value) {
+        let indent = "  ".repeat(depth);
+        let name = path.last().copied().unwrap_or_default();
+        let said = self.said(path, value);
+        if self.secret.contains(&path[0]) {
+            let _ = writeln!(out, "{indent}{name}: (not shown){said}");
+            return;
+        }
+        let line = show(name, value);
+        if indent.len() + name.len() + line.len() <= WIDTH {
+            let _ = writeln!(out, "{indent}{name}: {line}{said}");
+            return;
+        }
+        match value {
+            Value::List(items) => {
+                let _ = writeln!(out, "{indent}{name}:{said}");
+                for (at, item) in items.iter().enumerate() {
+                    self.field(out, depth + 1, &[path, &[&at.to_string()]].concat(), item);
+                }
             }
-            Said::Default => "default".to_owned(),
-            Said::Section => format!("from the section `{}`", resource.origin.first().map_or("", |first| first)),
-        };
-        let value = if secret.contains(&name.as_str()) { "(not shown)".to_owned() } else { show(name, value) };
-        let _ = writeln!(out, "  {name:<width$}  {value}  ({said})");
+            Value::Map(fields) => {
+                let _ = writeln!(out, "{indent}{name}:{said}");
+                for (part, field) in fields.iter().filter(|(_, field)| !field.is_empty()) {
+                    self.field(out, depth + 1, &[path, &[part]].concat(), field);
+                }
+            }
+            _ => {
+                let _ = writeln!(out, "{indent}{name}: {line}{said}");
+            }
+        }
+    }
+
+    fn said(&self, path: &[&str], value: &Value) -> String {
+        match said(self.loaded, self.resource, &self.defaults, path, value) {
+            Said::File(place) => {
+                let (file, line) = self.loaded.sources.line(place);
+                format!("  # {file}:{line}")
+            }
+            Said::Default => "  # default".to_owned(),
+            Said::Section => format!("  # section `{}`", self.resource.origin.first().map_or("", |first| first)),
+            Said::Unknown => String::new(),
+        }
     }
 }
 
 /// As far as can be told: a field of a raw resource stands in the file by its name; elsewhere a value that the entry holds
 /// under a name like the field's is meant to be the field.
-fn said(loaded: &Loaded, resource: &Resource, defaults: &Fields, name: &str, value: &Value) -> Said {
+fn said(loaded: &Loaded, resource: &Resource, defaults: &Fields, path: &[&str], value: &Value) -> Said {
     let entry = loaded.tree.get(&resource.origin);
-    let raw = resource.origin.first().is_some_and(|section| section == "resources");
-    if raw && let Some(node) = entry.and_then(|entry| entry.get(&[name])) {
-        return Said::File(node.place);
+    let name = path.last().copied().unwrap_or_default();
+    let top = path.len() == 1;
+    if resource.origin.first().is_some_and(|section| section == "resources") {
+        return match entry.and_then(|entry| entry.get(path)) {
+            Some(node) => Said::File(node.place),
+            None if top => Said::Default,
+            None => Said::Unknown,
+        };
     }
-    if name == "tags" && loaded.tree.entry("tags").is_some() {
+    if path == ["tags"] && loaded.tree.entry("tags").is_some() {
         return Said::File(loaded.tree.key_place_of(&["tags"]));
     }
-    if let Some(place) = entry.filter(|_| !raw).and_then(|entry| leaf(entry, name, &scalar(value)?)) {
+    if let Some(place) = entry.and_then(|entry| leaf(entry, name, value)) {
         return Said::File(place);
     }
-    if raw || defaults.get(name) == Some(value) { Said::Default } else { Said::Section }
+    match top {
+        false => Said::Unknown,
+        true if defaults.get(name) == Some(value) => Said::Default,
+        true => Said::Section,
+    }
 }
 
-/// The place of a value at or below a node, under a key like this name.
-fn leaf(node: &Node, name: &str, value: &str) -> Option<Place> {
+/// The place of a value at or below a node, under a key like this name. A reference is found by its key alone.
+fn leaf(node: &Node, name: &str, value: &Value) -> Option<Place> {
     node.entries().iter().find_map(|entry| {
-        let alike = name == entry.key
-            || name.split('_').any(|word| word == entry.key)
-            || entry.key.split('_').any(|word| word == name);
-        let same = match &entry.value.value {
-            Tree::Text(text) => text == value,
-            Tree::Number(number) => number.to_string() == value,
-            Tree::Bool(flag) => flag.to_string() == value,
+        let key = entry.key.as_str();
+        let alike = name == key || name.split('_').any(|word| word == key) || key.split('_').any(|word| word == name);
+        let same = match (&entry.value.value, value) {
+            (Tree::Text(text), Value::Template(_)) => name == key && text.contains("${"),
+            (Tree::Text(text), value) => scalar(value).is_some_and(|value| value == *text),
+            (Tree::Number(number), value) => scalar(value).is_some_and(|value| value == number.to_string()),
+            (Tree::Bool(flag), value) => *value == Value::Bool(*flag),
             _ => false,
         };
         if alike && same { Some(entry.value.place) } else { leaf(&entry.value, name, value) }

@@ -308,3 +308,147 @@ pub fn referred(value: &Arg<String>) -> Option<&Address> {
 pub fn speaks_of(value: &Value, address: &Address) -> bool {
     value.references().iter().any(|output| output.of == *address)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::environment::{Facts, desired, load};
+
+    const PORTS: [u16; 7] = [22, 80, 443, 3000, 4000, 5432, 6379];
+
+    fn firewalls(text: &str) -> Firewalls {
+        let read = |_: &str| Ok(text.to_owned());
+        let loaded = load("environments/production.yaml", &[], &read).unwrap();
+        Firewalls::of(&desired(&loaded, &Facts::default()).unwrap())
+    }
+
+    fn end(text: &str) -> End {
+        match text {
+            "internet" => End::Internet,
+            range if range.contains('/') => End::Range(range.parse().unwrap()),
+            name => End::Group(Address::new("security_group", name)),
+        }
+    }
+
+    /// The chain of the system: the internet to the load balancer, that to the containers, those to the database, and
+    /// the database to nobody.
+    #[test]
+    fn the_firewalls_of_production() {
+        let firewalls = firewalls(include_str!("../environments/production.yaml"));
+        let reach = |from: &str, to: &str, port| firewalls.can_reach(&end(from), &end(to), port).is_possible();
+        for (from, to, ports) in [
+            ("internet", "lb-public", &[80, 443][..]),
+            ("internet", "api", &[]),
+            ("internet", "web", &[]),
+            ("internet", "db-main", &[]),
+            ("203.0.113.0/24", "lb-public", &[80, 443]),
+            ("lb-public", "api", &[3000]),
+            ("lb-public", "web", &[4000]),
+            ("lb-public", "db-main", &[]),
+            ("lb-public", "internet", &[]),
+            ("api", "db-main", &[5432]),
+            ("api", "web", &[]),
+            ("api", "internet", &[443]),
+            ("api", "203.0.113.0/24", &[443]),
+            ("web", "api", &[]),
+            ("web", "db-main", &[]),
+            ("web", "internet", &[443]),
+            ("db-main", "api", &[]),
+            ("db-main", "web", &[]),
+            ("db-main", "lb-public", &[]),
+            ("db-main", "internet", &[]),
+            ("db-main", "10.0.0.0/16", &[]),
+        ] {
+            let open: Vec<u16> = PORTS.into_iter().filter(|port| reach(from, to, *port)).collect();
+            assert_eq!(open, ports, "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn all_pairs_of_production() {
+        let firewalls = firewalls(include_str!("../environments/production.yaml"));
+        let mut ends = vec![End::Internet];
+        ends.extend(firewalls.groups().map(|(address, _)| End::Group(address.clone())));
+        let short = |end: &End| end.to_string().replace("security_group.", "");
+        let mut matrix = format!("{:<12}", "from \\ to");
+        ends.iter().for_each(|to| write!(matrix, "{:<12}", short(to)).unwrap());
+        for from in &ends {
+            write!(matrix, "\n{:<12}", short(from)).unwrap();
+            for to in &ends {
+                let open = PORTS.into_iter().filter(|port| firewalls.can_reach(from, to, *port).is_possible());
+                let open = open.map(|port| port.to_string()).collect::<Vec<_>>().join(",");
+                write!(matrix, "{:<12}", if open.is_empty() { "-" } else { &open }).unwrap();
+            }
+        }
+        let matrix: String = matrix.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        insta::assert_snapshot!(matrix, @r"
+        from \ to   internet    api         db-main     lb-public   web
+        internet    -           -           -           80,443      -
+        api         443         -           5432        443         -
+        db-main     -           -           -           -           -
+        lb-public   -           3000        -           -           4000
+        web         443         -           -           443         -
+        ");
+    }
+
+    const SMALL: &str = r#"
+project: acme
+account: "123456789012"
+region: us-east-1
+network: { cidr: 10.0.0.0/16, zones: 2 }
+resources:
+  security_group.a:
+    vpc_id: "${network.vpc_id}"
+    description: a
+    ingress: [{ protocol: tcp, ports: 8000-8100, peer: { cidr: 198.51.100.0/24 } }]
+    egress:
+      - { protocol: tcp, ports: 5000-6000, peer: { cidr: 10.0.0.0/8 } }
+      - { protocol: all, peer: { cidr: 192.0.2.0/24 } }
+  security_group.b:
+    vpc_id: "${network.vpc_id}"
+    description: b
+    ingress:
+      - { protocol: tcp, ports: 5432-7000, peer: { security_group: "${security_group.a.id}" } }
+      - { protocol: udp, ports: 5353, peer: { security_group: "${security_group.a.id}" } }
+  security_group.c:
+    vpc_id: "${network.vpc_id}"
+    description: c
+    ingress: [{ protocol: all, peer: { cidr: 10.0.0.0/16 } }]
+    egress: [{ protocol: tcp, ports: 443, peer: { cidr: 172.16.0.0/12 } }]
+"#;
+
+    #[test]
+    fn both_sides_must_open_the_same_port() {
+        let firewalls = firewalls(SMALL);
+        let open =
+            |from: &str, to: &str| firewalls.open(&end(from), &end(to)).into_iter().collect::<Vec<_>>().join(" ");
+        // The ports that both rules open, of the protocol that both name.
+        assert_eq!(open("a", "b"), "tcp 5432-6000");
+        // A range that holds the network holds what is in a group, and everything is also TCP.
+        assert_eq!(open("a", "c"), "tcp 5000-6000");
+        assert_eq!(open("b", "c"), "", "b lets nothing out");
+        assert_eq!(open("c", "a"), "", "a range beside the network");
+        assert_eq!(open("198.51.100.0/25", "a"), "tcp 8000-8100", "a part of the range");
+        assert_eq!(open("198.51.0.0/16", "a"), "", "more than the range");
+        assert_eq!(open("a", "192.0.2.7/32"), "everything");
+        assert_eq!(open("internet", "198.51.100.0/25"), "");
+    }
+
+    #[test]
+    fn what_is_shut_says_by_whom() {
+        let firewalls = firewalls(SMALL);
+        let why = |from: &str, to: &str, port| match firewalls.can_reach(&end(from), &end(to), port) {
+            Reach::Yes(passage) => panic!("{passage:?}"),
+            Reach::No(why) => why,
+        };
+        assert_eq!(why("b", "c", 80), "security_group.b lets nothing out to security_group.c on 80");
+        assert_eq!(why("a", "b", 5000), "security_group.b lets nothing in from security_group.a on 5000");
+        assert_eq!(why("internet", "a", 8000), "security_group.a lets nothing in from internet on 8000");
+        assert_eq!(
+            why("internet", "192.0.2.7/32", 1),
+            "neither internet nor 192.0.2.7/32 is a firewall of this environment"
+        );
+    }
+}

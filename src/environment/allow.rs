@@ -15,7 +15,7 @@ use crate::diagnostic::Diagnostic;
 #[serde(transparent)]
 #[schemars(example = serde_json::json!({ "single_zone": "staging may be down for an hour" }))]
 pub struct Allowance(
-    #[schemars(length(min = 1, max = 1), extend("propertyNames" = codes()))] pub BTreeMap<String, String>,
+    #[schemars(extend("propertyNames" = codes()))] pub BTreeMap<String, String>,
 );
 
 fn codes() -> serde_json::Value {
