@@ -2,6 +2,7 @@
 
 mod apply;
 mod destroy;
+mod explain;
 mod lock;
 mod output;
 mod plan;
@@ -42,6 +43,8 @@ enum Command {
     Destroy(destroy::Arguments),
     /// Print what AWS tells of the environment's resources: ids, ARNs, names, endpoints
     Output(output::Arguments),
+    /// Say why a resource is there and where its fields come from, or what a finding means
+    Explain(explain::Arguments),
     /// Print the JSON Schema of environment files
     Schema,
     /// Show who is writing to an environment
@@ -137,6 +140,7 @@ pub fn run() -> ExitCode {
             Command::Apply(arguments) => apply::run(&arguments).await,
             Command::Destroy(arguments) => destroy::run(&arguments).await,
             Command::Output(arguments) => output::run(&arguments).await,
+            Command::Explain(arguments) => explain::run(&arguments),
             Command::Schema => schema::run(),
             Command::Lock(arguments) => lock::run(&arguments).await,
             Command::Unlock(arguments) => unlock::run(&arguments).await,

@@ -7,6 +7,7 @@
 pub mod backups;
 pub mod audit;
 pub mod buckets;
+pub mod allow;
 pub mod certificates;
 pub mod check;
 pub mod databases;
@@ -44,6 +45,7 @@ use serde::{Deserialize, Serialize};
 use self::backups::Backup;
 use self::audit::Audit;
 use self::buckets::Bucket;
+use self::allow::Allowance;
 use self::certificates::Certificate;
 pub use self::check::check_schema;
 use self::databases::Database;
@@ -159,6 +161,11 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = addresses(), "additionalProperties" = raw()))]
     pub resources: BTreeMap<String, serde_json::Value>,
+    /// Findings that are meant as they are, by the address that has them, each with its reason:
+    /// `db_instance.main: [single_zone: staging may be down for an hour]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = addresses()))]
+    pub allow: BTreeMap<String, Vec<Allowance>>,
 }
 
 /// A file that passed all checks.
@@ -372,6 +379,7 @@ impl EnvironmentFile {
         self.buckets.iter().for_each(|(name, one)| one.check(name, rules));
         self.audit.iter().for_each(|audit| audit.check(rules));
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
+        allow::check(&self.allow, rules);
         service_rules::check_routes(&self.services, rules);
         service_rules::check_calls(&self.services, rules);
         self.jobs.iter().for_each(|(name, one)| one.check(name, rules));

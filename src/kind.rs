@@ -386,6 +386,15 @@ impl Info {
 }
 
 impl Info {
+    /// What the fields are when the file does not say.
+    #[must_use]
+    pub fn defaults(&self) -> Fields {
+        let schema = (self.schema)().to_value();
+        let fields = schema.get("properties").and_then(|fields| fields.as_object());
+        let fields = fields.into_iter().flatten();
+        fields.filter_map(|(name, field)| Some((name.clone(), field.get("default")?.clone().into()))).collect()
+    }
+
     /// Whether AWS refuses to have two of this kind with these fields at once.
     #[must_use]
     pub fn clash(&self, one: &Fields, other: &Fields) -> bool {

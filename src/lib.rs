@@ -20,6 +20,10 @@ pub mod source;
 pub mod desired;
 pub mod diff;
 pub mod plan;
+
+pub mod check;
+pub mod explain;
+pub mod reach;
 pub mod report;
 
 pub mod apply;

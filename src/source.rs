@@ -78,6 +78,14 @@ impl Sources {
         self.files.get(place.file).and_then(|file| file.text.get(place.start..place.end)).unwrap_or_default()
     }
 
+    /// The file of a place, and its line, counted from 1.
+    #[must_use]
+    pub fn line(&self, place: Place) -> (&str, usize) {
+        let Some(file) = self.files.get(place.file) else { return ("", 0) };
+        let before = file.text.get(..place.start).unwrap_or_default();
+        (&file.name, before.bytes().filter(|byte| *byte == b'\n').count() + 1)
+    }
+
     /// The place of a part of a node's text. Escapes, folded lines and variables make the text differ from what is
     /// written; the place is then that of the whole node, which is always true.
     #[must_use]

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use infra::check::check;
 use infra::diagnostic::render;
 use infra::environment::{Facts, desired, load};
 
@@ -24,7 +25,10 @@ fn message(folder: &Path, file: &str) -> String {
     let facts = Facts { zones: Some(zones), ..Facts::default() };
     match load(file, &vars, &read) {
         Ok(loaded) => match desired(&loaded, &facts) {
-            Ok(_) => render(&loaded.warnings, &loaded.sources, false),
+            Ok(desired) => {
+                let found = check(&loaded, &desired).diagnostics;
+                render(&[&loaded.warnings[..], &found].concat(), &loaded.sources, false)
+            }
             Err(diagnostics) => render(&diagnostics, &loaded.sources, false),
         },
         Err(failed) => render(&failed.diagnostics, &failed.sources, false),

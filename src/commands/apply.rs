@@ -15,6 +15,7 @@ use super::session::{self, Session};
 use super::{Ended, Format, Selection, Source, print, say};
 use crate::address::Address;
 use crate::apply::{Context, Report, Signal, apply};
+use crate::check::Finding;
 use crate::desired::Desired;
 use crate::kind::Scope;
 use crate::lock::{Held, Holder, Lock};
@@ -56,12 +57,14 @@ pub struct Writing {
 pub async fn run(arguments: &Arguments) -> Result<Ended> {
     let file = Path::new(&arguments.env);
     let saved = if file.is_file() { Some(Saved::read(file)?) } else { None };
+    let mut findings = Vec::new();
     let (session, desired, again) = if let Some(saved) = &saved {
         let session = Session::connect(&saved.desired.account, &saved.desired.region).await?;
         (session, saved.desired.clone(), format!("infra apply {}", saved.desired.environment))
     } else {
         let loaded = session::load(&arguments.source, &arguments.env)?;
         let (session, desired) = Session::open(&loaded).await?;
+        findings = session::check(&loaded, &desired, arguments.writing.format)?.findings;
         (session, desired, format!("infra apply {}", arguments.env))
     };
     if saved.is_some() && !arguments.selection.is_empty() {
@@ -85,8 +88,8 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         }
         Ok(())
     };
-    let scope = session.scope(&desired);
-    write(&session, (&desired, scope), &arguments.writing, &again, ready, consent).await
+    let what = What { desired: &desired, scope: session.scope(&desired), findings: &findings, again: &again };
+    write(&session, what, &arguments.writing, ready, consent).await
 }
 
 fn refuse_data_loss(plan: &Plan, allowed: &[Address]) -> Result<()> {
@@ -101,15 +104,25 @@ fn refuse_data_loss(plan: &Plan, allowed: &[Address]) -> Result<()> {
     bail!("this plan destroys data; nothing was changed\n  if that is wanted, add: {}", refused.join(" "))
 }
 
-/// Takes the lock, reads what `scope` says, plans, shows, asks, and carries out.
+/// What a writer brings about.
+pub struct What<'a> {
+    pub desired: &'a Desired,
+    /// What is read.
+    pub scope: Scope,
+    pub findings: &'a [Finding],
+    /// The command that goes on where this one ends.
+    pub again: &'a str,
+}
+
+/// Takes the lock, plans, shows, asks, and carries out.
 pub async fn write(
     session: &Session,
-    (desired, scope): (&Desired, Scope),
+    what: What<'_>,
     writing: &Writing,
-    again: &str,
     ready: impl FnOnce(Plan) -> Result<Plan>,
     consent: impl FnOnce(&Plan) -> Result<()>,
 ) -> Result<Ended> {
+    let What { desired, scope, findings, again } = what;
     let environment = &desired.environment;
     if writing.no_lock.as_ref().is_some_and(|name| name != environment) {
         bail!("--no-lock must name the environment: {environment}");
@@ -123,7 +136,7 @@ pub async fn write(
     let ended = async {
         let plan = ready(session.plan(&scope, desired).await?)?;
         if writing.format == Format::Text {
-            show(&plan, Format::Text)?;
+            show(&plan, findings, Format::Text)?;
         }
         let report = match agree(&plan, consent) {
             Ok(()) if plan.is_empty() => Ok(None),
@@ -132,7 +145,7 @@ pub async fn write(
         };
         if writing.format == Format::Json {
             let report = report.as_ref().ok().and_then(Option::as_ref);
-            print(&serde_json::to_string_pretty(&report::apply_json(&plan, report))?);
+            print(&serde_json::to_string_pretty(&report::apply_json(&plan, findings, report))?);
         }
         Ok(if report?.is_none_or(|report| report.is_success()) { Ended::Well } else { Ended::Failed })
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
-use super::apply::{self, Writing, ask};
+use super::apply::{self, What, Writing, ask};
 use super::session::{self, Session};
 use super::{Ended, Source};
 use crate::desired::Desired;
@@ -49,5 +49,6 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
     // The file says where to look: names that it chooses, other regions.
     let known = environment::desired(&loaded, &Facts::default());
     let scope = session.scope(known.as_ref().unwrap_or(&nothing));
-    apply::write(&session, (&nothing, scope), &arguments.writing, &again, Ok, consent).await
+    let what = What { desired: &nothing, scope, findings: &[], again: &again };
+    apply::write(&session, what, &arguments.writing, Ok, consent).await
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::session::{self, Session};
 use super::{Ended, Format, Selection, Source, print, say};
 use crate::address::Address;
+use crate::check::Finding;
 use crate::desired::Desired;
 use crate::plan::Plan;
 use crate::report;
@@ -58,9 +59,10 @@ impl Saved {
 pub async fn run(arguments: &Arguments) -> Result<Ended> {
     let loaded = session::load(&arguments.source, &arguments.env)?;
     let (session, desired) = Session::open(&loaded).await?;
+    let findings = session::check(&loaded, &desired, arguments.format)?.findings;
     let scope = session.scope(&desired);
     let plan = arguments.selection.of(session.plan(&scope, &desired).await?, &desired)?;
-    show(&plan, arguments.format)?;
+    show(&plan, &findings, arguments.format)?;
     if let Some(path) = &arguments.save {
         let Selection { targets, excluded } = arguments.selection.clone();
         let (targets, excluded) = (targets.into_iter().collect(), excluded.into_iter().collect());
@@ -76,10 +78,10 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
     })
 }
 
-pub fn show(plan: &Plan, format: Format) -> Result<()> {
+pub fn show(plan: &Plan, findings: &[Finding], format: Format) -> Result<()> {
     match format {
         Format::Text => print(&report::plan_text(plan)),
-        Format::Json => print(&serde_json::to_string_pretty(&report::plan_json(plan))?),
+        Format::Json => print(&serde_json::to_string_pretty(&report::plan_json(plan, findings))?),
     }
     Ok(())
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Source, say};
+use super::{Format, Source, say};
 use crate::address::Address;
 use crate::aws::Aws;
+use crate::check::{self, Checked};
 use crate::desired::Desired;
 use crate::diagnostic::{self, Diagnostic};
 use crate::environment::{self, Facts, Loaded};
@@ -78,6 +79,28 @@ pub fn desired(loaded: &Loaded, facts: &Facts) -> Result<Desired> {
         say(diagnostic::render(&diagnostics, &loaded.sources, true).trim_end());
         anyhow::anyhow!("{} is not valid", loaded.name)
     })
+}
+
+/// Checks what the file makes. The findings have been shown; one that is an error and not allowed ends the command.
+/// Warnings are part of JSON output, and shown only where there is none.
+pub fn check(loaded: &Loaded, desired: &Desired, format: Format) -> Result<Checked> {
+    let checked = check::check(loaded, desired);
+    let shown: Vec<Diagnostic> =
+        checked.diagnostics.iter().filter(|one| format == Format::Text || one.is_error()).cloned().collect();
+    if !shown.is_empty() {
+        say(diagnostic::render(&shown, &loaded.sources, true).trim_end());
+    }
+    match checked.allowed() {
+        0 => {}
+        count if format == Format::Text => {
+            say(&format!("{count} finding{} allowed by the file", if count == 1 { " is" } else { "s are" }));
+        }
+        _ => {}
+    }
+    if checked.has_errors() {
+        bail!("{} is refused for what was found; nothing was changed", loaded.name);
+    }
+    Ok(checked)
 }
 
 impl Session {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::session;
-use super::{Ended, Source, print};
+use super::{Ended, Format, Source, print};
 use crate::environment::Facts;
 
 #[derive(clap::Args)]
@@ -21,8 +21,11 @@ pub fn run(arguments: &Arguments) -> Result<Ended> {
     };
     let mut ended = Ended::Well;
     for name in names {
-        let checked =
-            session::load(&arguments.source, &name).and_then(|loaded| session::desired(&loaded, &Facts::default()));
+        let checked = session::load(&arguments.source, &name).and_then(|loaded| {
+            let desired = session::desired(&loaded, &Facts::default())?;
+            session::check(&loaded, &desired, Format::Text)?;
+            Ok(desired)
+        });
         match checked {
             Ok(desired) => print(&format!("{name}: valid, {} resources", desired.resources.len())),
             Err(error) => {

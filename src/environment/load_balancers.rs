@@ -70,20 +70,11 @@ fn test_header() -> String {
 
 impl LoadBalancer {
     pub(super) fn check(&self, name: &str, rules: &mut Rules<'_>) {
-        let path = ["load_balancers", name];
-        if self.certificate.is_none() {
-            let message = format!("the load balancer `{name}` serves plain HTTP only");
-            let warning =
-                Diagnostic::warning("plain_http", message).at(rules.tree.key_place_of(&path), "no `certificate`");
-            rules.report(warning.help("add `certificate: \"${certificates.NAME.arn}\"`"));
-            if !self.certificates.is_empty() {
-                let error = Diagnostic::error(
-                    "certificates",
-                    "`certificates` are additions to `certificate`, which is missing",
-                );
-                let place = rules.tree.key_place_of(&["load_balancers", name, "certificates"]);
-                rules.report(error.at(place, "").help("make the first one `certificate`"));
-            }
+        if self.certificate.is_none() && !self.certificates.is_empty() {
+            let message = "`certificates` are additions to `certificate`, which is missing";
+            let place = rules.tree.key_place_of(&["load_balancers", name, "certificates"]);
+            let error = Diagnostic::error("certificates", message).at(place, "");
+            rules.report(error.help("make the first one `certificate`"));
         }
         for (at, net) in self.allow.iter().enumerate() {
             rules.no_host_bits(*net, &["load_balancers", name, "allow", &at.to_string()]);

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::outcome;
 use super::text::Explain;
 use crate::apply::Report;
+use crate::check::Finding;
 use crate::plan::{Action, Plan, Planned};
 use crate::value::Value;
 
@@ -12,7 +13,7 @@ const VERSION: u32 = 1;
 
 /// The whole plan.
 #[must_use]
-pub fn plan(plan: &Plan) -> Json {
+pub fn plan(plan: &Plan, findings: &[Finding]) -> Json {
     let explain = Explain::new(plan);
     json!({
         "version": VERSION,
@@ -31,14 +32,14 @@ pub fn plan(plan: &Plan) -> Json {
         "steps": plan.resources.iter().map(|planned| step(planned, &explain)).collect::<Vec<_>>(),
         "blocked": plan.blocked,
         "notes": plan.notes,
-        "findings": [],
+        "findings": findings,
     })
 }
 
 /// What an apply showed and did. There is no outcome where nothing was to be done or nobody consented.
 #[must_use]
-pub fn apply(of: &Plan, report: Option<&Report>) -> Json {
-    json!({ "version": VERSION, "plan": plan(of), "outcome": report.map(outcome::json) })
+pub fn apply(of: &Plan, findings: &[Finding], report: Option<&Report>) -> Json {
+    json!({ "version": VERSION, "plan": plan(of, findings), "outcome": report.map(outcome::json) })
 }
 
 fn step(planned: &Planned, explain: &Explain) -> Json {

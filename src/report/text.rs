@@ -106,7 +106,7 @@ impl<'a> Explain<'a> {
     /// where it is not made but restored.
     fn gist(&self, address: &Address, width: usize) -> Option<String> {
         let fields = self.created.get(address)?;
-        let defaults = kinds::find(&address.kind).map(defaults).unwrap_or_default();
+        let defaults = kinds::find(&address.kind).map(Info::defaults).unwrap_or_default();
         let secret = kinds::find(&address.kind).map_or(&[][..], |info| info.secret);
         let chosen = fields.iter().filter(|(name, value)| defaults.get(*name) != Some(*value));
         let chosen = chosen.filter(|(name, _)| !secret.contains(&name.as_str()));
@@ -182,12 +182,4 @@ impl<'a> Explain<'a> {
         };
         format!("→ {} of {} ({how})", output.name, output.of)
     }
-}
-
-/// What the fields of a kind are when the file does not say.
-fn defaults(info: &Info) -> Fields {
-    let schema = (info.schema)().to_value();
-    let fields = schema.get("properties").and_then(|fields| fields.as_object());
-    let fields = fields.into_iter().flatten();
-    fields.filter_map(|(name, field)| Some((name.clone(), field.get("default")?.clone().into()))).collect()
 }

@@ -42,7 +42,7 @@ pub(super) fn expand(
 
 /// What ECS needs to start a task: its image, its log group, and the secrets that the service names.
 fn starting(
-    to: &Expansion,
+    to: &mut Expansion,
     service: &Service,
     secrets: &BTreeMap<String, Arg<String>>,
     image: &Arg<String>,
@@ -62,11 +62,12 @@ fn starting(
     }
     let parameter = |value: &&Arg<String>| matches!(value, Arg::Known(arn) if arn.contains(":ssm:"));
     let parameters: BTreeSet<Arg<String>> = secrets.values().filter(parameter).cloned().collect();
+    let read = secrets.values().filter(|value| !parameter(value));
+    let read: BTreeSet<Arg<String>> = read.map(whole_secret).collect();
+    let foreign = foreign_keys(parameters.iter().chain(&read), to.partition());
     if !parameters.is_empty() {
         statements.push(policy::allow(&["ssm:GetParameters"], parameters).sid("Parameters"));
     }
-    let read = secrets.values().filter(|value| !parameter(value));
-    let read: BTreeSet<Arg<String>> = read.map(whole_secret).collect();
     if !read.is_empty() {
         statements.push(policy::allow(&["secretsmanager:GetSecretValue"], read).sid("Secrets"));
         let mut keys: BTreeSet<Arg<String>> = to.main_key().into_iter().collect();
@@ -75,25 +76,40 @@ fn starting(
             statements.push(policy::allow(&["kms:Decrypt"], keys).sid("Keys"));
         }
     }
+    statements.extend(foreign);
     statements
 }
 
+/// Nothing says which keys encrypt the secrets and parameters of others: any key of their account, as long as it is the
+/// service that keeps them which uses it.
+fn foreign_keys<'a>(values: impl Iterator<Item = &'a Arg<String>>, partition: &str) -> Option<Statement> {
+    let (mut keys, mut services) = (BTreeSet::new(), BTreeSet::new());
+    for value in values {
+        let Arg::Known(arn) = value else { continue };
+        let ["arn", _, service, region, account, ..] = arn.split(':').collect::<Vec<_>>()[..] else { continue };
+        keys.insert(format!("arn:{partition}:kms:{region}:{account}:key/*"));
+        services.insert(format!("{service}.{region}.amazonaws.com"));
+    }
+    let allow = policy::allow(&["kms:Decrypt"], keys.clone()).sid("KeysOfOthers");
+    (!keys.is_empty()).then(|| allow.when("StringEquals", "kms:ViaService", services))
+}
+
 /// The keys, other than the main one, of the secrets that a service names.
-fn keys_of(to: &Expansion, service: &Service) -> Vec<Arg<String>> {
+fn keys_of(to: &mut Expansion, service: &Service) -> Vec<Arg<String>> {
     let named = |secret: &&String| {
         service.secrets.values().any(|text| {
             text.as_str().contains(&format!("${{secrets.{secret}}}"))
                 || text.as_str().contains(&format!("${{secrets.{secret}."))
         })
     };
-    let own = to.file.secrets.keys().filter(named).filter_map(|name| to.file.secrets[name].key.as_ref());
-    let key = |text: &str| text.strip_prefix("${keys.")?.strip_suffix(".arn}").map(str::to_owned);
-    own.filter_map(|text| match key(text.as_str()) {
-        Some(name) => Some(Arg::output(&Address::new("kms_key", name), "arn")),
-        None if text.as_str().starts_with("arn:") => Some(Arg::Known(text.as_str().to_owned())),
-        None => None,
-    })
-    .collect()
+    let secrets = &to.file.secrets;
+    let own: Vec<_> = secrets.keys().filter(named).filter_map(|name| secrets[name].key.as_ref()).collect();
+    // What is wrong with a key has been reported at its secret.
+    let wrong = to.wrong.len();
+    let keys: Vec<_> = own.into_iter().map(|key| to.text(key.as_str(), &["secrets"])).collect();
+    to.wrong.truncate(wrong);
+    // A policy names keys by ARN only.
+    keys.into_iter().filter(|key| !matches!(key, Arg::Known(key) if !key.starts_with("arn:"))).collect()
 }
 
 /// The ARN of a secret, without the key that ECS takes out of it.
@@ -182,5 +198,16 @@ mod tests {
     fn a_role_reads_the_whole_secret_of_which_a_task_takes_a_key() {
         let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf";
         assert_eq!(whole_secret(&format!("{arn}:key::").into()), arn.into());
+    }
+
+    #[test]
+    fn secrets_of_others_are_decrypted_by_the_service_that_keeps_them_only() {
+        let ours: Arg<String> = Arg::output(&Address::new("secret", "jwt"), "arn");
+        assert!(foreign_keys([&ours, &"<existing.x.arn>".into()].into_iter(), "aws").is_none());
+        let theirs = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:jwt-AbCdEf".into();
+        let statement = foreign_keys([&ours, &theirs].into_iter(), "aws").unwrap();
+        let written = crate::policy::document([statement]).to_json().unwrap();
+        assert!(written.contains("arn:aws:kms:eu-west-1:210987654321:key/*"), "{written}");
+        assert!(written.contains(r#""kms:ViaService":["secretsmanager.eu-west-1.amazonaws.com"]"#), "{written}");
     }
 }

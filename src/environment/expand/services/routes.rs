@@ -1,6 +1,6 @@
 //! The way from a load balancer to the two colours of a service: target groups, the weighted rule, the test rule.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
@@ -96,20 +96,24 @@ impl Expansion<'_> {
     /// A service's place among the routes: what the file says, else the more exact the earlier. It does not depend on
     /// the other services unless two would meet in one slot.
     fn priority(&self, service: &str) -> u16 {
-        let mut taken = Vec::new();
-        for (name, section) in &self.file.services {
-            let Some(route) = &section.route else { continue };
-            let mut priority = given(route).unwrap_or_else(|| exactness(name, route));
-            while route.priority.is_none() && taken.contains(&priority) {
-                priority += 1;
-            }
-            if name == service {
-                return priority;
-            }
-            taken.push(priority);
-        }
-        1
+        let routes =
+            self.file.services.iter().filter_map(|(name, section)| Some((name.as_str(), section.route.as_ref()?)));
+        priorities(routes).get(service).copied().unwrap_or(1)
     }
+}
+
+/// The priority of each route. What the file says comes before all others find their slots.
+fn priorities<'a>(routes: impl Iterator<Item = (&'a str, &'a Route)> + Clone) -> BTreeMap<&'a str, u16> {
+    let said = routes.clone().filter_map(|(name, route)| Some((name, given(route)?)));
+    let mut priorities: BTreeMap<&str, u16> = said.collect();
+    for (name, route) in routes.filter(|(_, route)| given(route).is_none()) {
+        let mut priority = exactness(name, route);
+        while priorities.values().any(|taken| *taken == priority) {
+            priority += 1;
+        }
+        priorities.insert(name, priority);
+    }
+    priorities
 }
 
 fn given(route: &Route) -> Option<u16> {
@@ -150,5 +154,15 @@ mod tests {
         let priorities: Vec<u16> = order.iter().map(|route| exactness("api", route)).collect();
         assert!(priorities.is_sorted(), "{priorities:?}");
         assert!(priorities.iter().all(|priority| (1..PRODUCTION).contains(priority)));
+    }
+
+    #[test]
+    fn a_priority_of_the_file_is_free_for_it() {
+        let (plain, mut said) = (route(&["a"], &["/x"]), route(&[], &[]));
+        said.priority = Some(u32::from(exactness("api", &plain)));
+        for later in ["web", "aaa"] {
+            let all = priorities([("api", &plain), (later, &said)].into_iter());
+            assert_eq!((all[later], all["api"]), (exactness("api", &plain), exactness("api", &plain) + 1));
+        }
     }
 }
