@@ -207,9 +207,11 @@ impl Kind for EcrRepository {
         let index = tagging::index(aws, scope).await?;
         let ours = index.iter().filter(|(_, tags)| scope.ours(Self::NAME, tags).is_some());
         let mut names: BTreeSet<String> = ours.filter_map(|(arn, _)| Some(name_in(arn)?.to_owned())).collect();
-        names.extend(scope.wanted(Self::NAME).map(|identity| {
-            scope.names.get(&identity.address).cloned().unwrap_or_else(|| generated_name(&identity))
-        }));
+        names.extend(
+            scope.wanted(Self::NAME).map(|identity| {
+                scope.names.get(&identity.address).cloned().unwrap_or_else(|| generated_name(&identity))
+            }),
+        );
         let repositories = describe(aws, &names).await?;
         let found = try_join_all(repositories.iter().map(|repository| read(aws, repository))).await?;
         Ok(found.into_iter().flatten().filter(|live| scope.owns(Self::NAME, &live.identity)).collect())
@@ -449,7 +451,9 @@ fn gone<T>(answer: Result<T>) -> Result<()> {
 }
 
 fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>> {
-    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build().map_err(|error| invalid(&error))).collect()
+    tags.iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build().map_err(|error| invalid(&error)))
+        .collect()
 }
 
 async fn write_tags(aws: &Aws, live: &Live<EcrRepository>, set: &Tags, gone: Vec<String>) -> Result<()> {
