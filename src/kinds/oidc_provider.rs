@@ -1,4 +1,4 @@
-//! An OpenID Connect provider in IAM: an issuer of tokens, such as GitHub, whose holders may assume roles that trust it.
+//! An OIDC provider in IAM: an issuer of tokens, such as GitHub, whose holders may assume roles that trust it.
 //!
 //! An account has one for each issuer, whatever environment made it.
 
@@ -20,7 +20,7 @@ const GLOBAL: &str = "us-east-1";
 const CLIENTS: usize = 100;
 const THUMBPRINTS: usize = 5;
 
-/// An OpenID Connect provider: an issuer of tokens whose holders may assume roles.
+/// An OIDC provider: an issuer of tokens whose holders may assume roles.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OidcProvider {
