@@ -344,7 +344,9 @@ fn without(tree: &Node, wrong: &[Vec<String>]) -> Node {
         let Some(section) = path.first() else { continue };
         let inner = entries.iter_mut().find(|entry| entry.key == *section).map(|entry| &mut entry.value.value);
         match (path.get(1), inner) {
-            (Some(name), Some(Tree::Map(inner))) if section != "network" && section != "pipeline" => inner.retain(|entry| entry.key != *name),
+            (Some(name), Some(Tree::Map(inner))) if section != "network" && section != "pipeline" => {
+                inner.retain(|entry| entry.key != *name);
+            }
             _ => entries.retain(|entry| entry.key != *section),
         }
     }

@@ -1,6 +1,9 @@
 """ECR, OpenID Connect providers, AWS Backup."""
 
 import json
+import os
+from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 import boto3
 
@@ -29,6 +32,13 @@ class Ecr(Case):
 
     def test_repositories_are_indexed(self):
         self.assertTrue(indexed(self.repository()["repositoryArn"]))
+
+    def test_scanning_ends_where_nothing_is_said(self):
+        name = aws("ecr").create_repository(repositoryName=unique("a"), imageScanningConfiguration={"scanOnPush": True})
+        name = name["repository"]["repositoryName"]
+        aws("ecr").put_image_scanning_configuration(repositoryName=name, imageScanningConfiguration={})
+        found = aws("ecr").describe_repositories(repositoryNames=[name])["repositories"][0]
+        self.assertEqual(found["imageScanningConfiguration"], {"scanOnPush": False})
 
     def test_rules_have_priorities_of_their_own(self):
         rule = {"selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1}}
@@ -147,6 +157,16 @@ class Backup(Case):
 
     def test_a_vault_that_is_not_there_is_hidden(self):
         self.refused("AccessDeniedException", aws("backup").describe_backup_vault, BackupVaultName="none")
+
+    def test_paths_need_no_slash_at_their_end(self):
+        name, arn = self.vault()
+        create = aws("backup").create_backup_plan(BackupPlan=self.document())
+        for path in ["/backup-vaults", "/backup/plans", f"/backup/plans/{create['BackupPlanId']}/selections", f"/tags/{quote(arn, '')}"]:
+            signature = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/backup/aws4_request"
+            request = Request(os.environ["AWS_ENDPOINT_URL"] + path, headers={"Authorization": signature})
+            with urlopen(request) as answer:
+                found = json.load(answer)
+            self.assertEqual(OURS, found.get("Tags", OURS), name)
 
     def test_tags_of_nothing(self):
         name, arn = self.vault()

@@ -20,7 +20,8 @@ from moto.moto_api._internal import mock_random
 
 from .patch import around, define
 
-for path in ("backup-jobs", "backup-vaults/(?P<name>[^/]+)/recovery-points/(?P<arn>.+)"):
+# Paths that AWS takes with and without a slash at their end, and those that moto lacks.
+for path in ("backup-vaults", "backup-jobs", "backup-vaults/(?P<name>[^/]+)/recovery-points/(?P<arn>.+)"):
     urls.url_paths[f"{{0}}/{path}/?$"] = urls.response.dispatch
 
 
@@ -197,14 +198,14 @@ def delete_recovery_point(self):
     return ""
 
 
-@around(BackupResponse, "list_tags")
-def tags_of_nothing(original, self):
-    """Tags of what does not exist are an error."""
-    arn = unquote(self.path.split("/")[-2])
+@define(BackupResponse)
+def list_tags(self):
+    """Tags of what does not exist are an error. A path ends with a slash or without."""
+    arn = named(self, "tags")
     plans = [plan.backup_plan_arn for plan in self.backup_backend.plans.values() if plan.deletion_date is None]
     if arn not in plans + [vault.backup_vault_arn for vault in self.backup_backend.vaults.values()]:
         raise ResourceNotFoundException(msg=f"Resource {arn} does not exist")
-    return original(self)
+    return json.dumps({"Tags": self.backup_backend.list_tags(resource_arn=arn)})
 
 
 @around(BackupBackend, "iter_tagged_resources")

@@ -21,6 +21,12 @@ def iter_tagged_resources(self):
         yield TaggedResource(arn=repository.arn, tags=tags, resource_type="ecr:repository")
 
 
+@around(ECRBackend, "put_image_scanning_configuration")
+def no_is_left_out(original, self, registry_id, repository_name, image_scan_config):
+    """A configuration that says nothing turns scanning off."""
+    return original(self, registry_id, repository_name, {"scanOnPush": False, **(image_scan_config or {})})
+
+
 def broken(rules):
     """What ECR says is wrong with the rules together."""
     priorities = [rule["rulePriority"] for rule in rules]

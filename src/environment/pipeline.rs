@@ -56,6 +56,8 @@ impl Pipeline {
             _ => return,
         };
         let error = Diagnostic::error("pipeline", message).at(rules.tree.key_place_of(&["pipeline", "github"]), "");
-        rules.report(error.help("give `environment: production`, whose approvals GitHub then enforces, or `branches: [main]`"));
+        rules.report(
+            error.help("give `environment: production`, whose approvals GitHub then enforces, or `branches: [main]`"),
+        );
     }
 }

@@ -220,7 +220,11 @@ impl BackupPlan {
 
     fn input(&self, name: &str) -> Result<BackupPlanInput> {
         let rules = self.rules.iter().map(Rule::input).collect::<Result<Vec<_>>>()?;
-        BackupPlanInput::builder().backup_plan_name(name).set_rules(Some(rules)).build().map_err(|error| invalid(&error))
+        BackupPlanInput::builder()
+            .backup_plan_name(name)
+            .set_rules(Some(rules))
+            .build()
+            .map_err(|error| invalid(&error))
     }
 
     /// Makes the selections that are missing, and then deletes those that are not wanted.
@@ -271,7 +275,8 @@ impl Rule {
         problems.extend(check_name(&format!("{path}.name"), &self.name, NAME_LIMIT));
         let (start, completion) = (self.start_window_minutes, self.completion_window_minutes);
         if start < HOUR {
-            let problem = Problem::new(&format!("{path}.start_window_minutes"), "a backup gets an hour to start at least");
+            let problem =
+                Problem::new(&format!("{path}.start_window_minutes"), "a backup gets an hour to start at least");
             problems.push(problem.help(format!("write {HOUR} or more")));
         }
         if completion < start + HOUR {
@@ -423,8 +428,10 @@ async fn selections(aws: &Aws, plan: &str) -> Result<Vec<(String, Selection)>> {
     let reads = ids.map(|id| async move {
         let request = aws.backup().get_backup_selection().backup_plan_id(plan).selection_id(&id);
         let answer = aws.call("backup:GetBackupSelection", request.send()).await?;
-        let mut resources: Vec<Arg<String>> =
-            answer.backup_selection().map(|found| found.resources().iter().map(|arn| arn.as_str().into()).collect()).unwrap_or_default();
+        let mut resources: Vec<Arg<String>> = answer
+            .backup_selection()
+            .map(|found| found.resources().iter().map(|arn| arn.as_str().into()).collect())
+            .unwrap_or_default();
         resources.sort();
         let role = answer.backup_selection().map(BackupSelection::iam_role_arn).unwrap_or_default();
         Ok::<_, Failure>((id, Selection { role_arn: role.into(), resources }))

@@ -66,7 +66,8 @@ impl Kind for BackupVault {
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let plans = backup_plan::all(aws, scope).await?;
         let copies = plans.iter().flat_map(|plan| plan.spec.copies());
-        let mut regions: BTreeSet<String> = copies.filter_map(|arn| Some(region_in(arn.get().ok()?)?.to_owned())).collect();
+        let mut regions: BTreeSet<String> =
+            copies.filter_map(|arn| Some(region_in(arn.get().ok()?)?.to_owned())).collect();
         regions.extend(scope.regions.iter().cloned());
         regions.remove(&scope.region);
         let reads = regions.iter().map(|region| elsewhere(aws, scope, region));
@@ -173,9 +174,7 @@ async fn ours(
 ) -> Result<Vec<Live<BackupVault>>> {
     let wanted: BTreeSet<String> = scope
         .wanted(BackupVault::NAME)
-        .map(|identity| {
-            scope.names.get(&identity.address).cloned().unwrap_or_else(|| identity.aws_name(NAME_LIMIT))
-        })
+        .map(|identity| scope.names.get(&identity.address).cloned().unwrap_or_else(|| identity.aws_name(NAME_LIMIT)))
         .collect();
     if wanted.is_empty() && !index.keys().any(|arn| arn.contains(":backup-vault:")) {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! An OpenID Connect provider in IAM: an issuer of tokens, such as GitHub, whose holders may assume roles that trust it.
+//! An OIDC provider in IAM: an issuer of tokens, such as GitHub, whose holders may assume roles that trust it.
 //!
 //! An account has one for each issuer, whatever environment made it.
 
@@ -20,7 +20,7 @@ const GLOBAL: &str = "us-east-1";
 const CLIENTS: usize = 100;
 const THUMBPRINTS: usize = 5;
 
-/// An OpenID Connect provider: an issuer of tokens whose holders may assume roles.
+/// An OIDC provider: an issuer of tokens whose holders may assume roles.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OidcProvider {
@@ -91,15 +91,13 @@ impl Kind for OidcProvider {
         let request = request.set_tags(Some(sdk_tags(&tags::encode(&making.identity, &self.tags))?));
         match aws.call("iam:CreateOpenIDConnectProvider", request.send()).await {
             Ok(answer) => Ok(answer.open_id_connect_provider_arn.unwrap_or_else(|| arn(making, url))),
-            Err(failure) if failure.code == "EntityAlreadyExists" => {
-                match find(aws, &arn(making, url)).await? {
-                    Some(live) if live.identity == making.identity => {
-                        self.update(aws, &live).await?;
-                        Ok(live.id)
-                    }
-                    other => Err(taken(url, other.as_ref())),
+            Err(failure) if failure.code == "EntityAlreadyExists" => match find(aws, &arn(making, url)).await? {
+                Some(live) if live.identity == making.identity => {
+                    self.update(aws, &live).await?;
+                    Ok(live.id)
                 }
-            }
+                other => Err(taken(url, other.as_ref())),
+            },
             Err(failure) => Err(failure),
         }
     }
@@ -232,7 +230,8 @@ mod tests {
             assert_eq!(provider(url).check().len(), 1, "{url}");
         }
         let thumbprints = Some(BTreeSet::from(["abc".into()]));
-        let paths = |provider: OidcProvider| provider.check().into_iter().map(|problem| problem.path).collect::<Vec<_>>();
+        let paths =
+            |provider: OidcProvider| provider.check().into_iter().map(|problem| problem.path).collect::<Vec<_>>();
         assert_eq!(paths(OidcProvider { thumbprints, ..provider("a.example") }), ["thumbprints"]);
         assert_eq!(paths(OidcProvider { client_ids: BTreeSet::new(), ..provider("a.example") }), ["client_ids"]);
     }

@@ -156,7 +156,8 @@ async fn vault_at_home() {
 
     let backup = bench.aws.backup();
     let job = backup.start_backup_job().backup_vault_name("acme-test-main");
-    let job = job.resource_arn("arn:aws:rds:us-east-1:123456789012:db:main").iam_role_arn("arn:aws:iam::123456789012:role/b");
+    let job =
+        job.resource_arn("arn:aws:rds:us-east-1:123456789012:db:main").iam_role_arn("arn:aws:iam::123456789012:role/b");
     let point = job.send().await.unwrap().recovery_point_arn.unwrap();
     let failure = BackupVault::delete(&bench.aws, &live).await.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.class), ("HoldsRecoveryPoints", Class::Fatal));
@@ -212,7 +213,8 @@ async fn plan_with_a_vault_in_another_region() {
     let second = BackupPlan { selections: vec![select("main"), select("other")], tags: Tags::new(), ..first };
     let live = bench.update(&live, &second).await;
     let rule = Rule { schedule: "cron(0 3 ? * * *)".into(), copies: Vec::new(), delete_after_days: None, ..rule };
-    let live = bench.update(&live, &BackupPlan { rules: vec![rule], selections: vec![select("other")], ..second }).await;
+    let live =
+        bench.update(&live, &BackupPlan { rules: vec![rule], selections: vec![select("other")], ..second }).await;
 
     let foreign = vaults.into_iter().find(|vault| vault.id == copy).unwrap();
     BackupVault::delete(aws, &foreign).await.unwrap();
@@ -225,7 +227,8 @@ async fn a_role_that_aws_backup_does_not_know_yet_is_waited_for() {
     let bench = Bench::start().await;
     let rule = serde_json::from_value(json!({"name": "daily", "vault_name": "none"})).unwrap();
     let role = "arn:aws:iam::123456789012:role/new";
-    let selection = Selection { role_arn: role.into(), resources: vec!["arn:aws:rds:us-east-1:123456789012:db:x".into()] };
+    let selection =
+        Selection { role_arn: role.into(), resources: vec!["arn:aws:rds:us-east-1:123456789012:db:x".into()] };
     let plan = BackupPlan { name: None, rules: vec![rule], selections: Vec::new(), tags: team() };
     let live = bench.create("daily", &plan).await;
     let failure = BackupPlan { selections: vec![selection], ..plan }.update(&bench.aws, &live).await.unwrap_err();

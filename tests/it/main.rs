@@ -15,6 +15,7 @@ mod memory;
 mod network;
 mod proxy;
 mod rds;
+mod rights;
 mod route_table;
 mod secrets;
 mod sections;

@@ -79,8 +79,7 @@ fn plan(
     let all: Vec<&String> = to.file.databases.keys().collect();
     let chosen = backup.databases.as_ref().map_or(all, |chosen| chosen.iter().collect());
     let arn = |database: &String| Arg::output(&Address::new("db_instance", database.clone()), "arn");
-    let selection =
-        Selection { role_arn: Arg::output(role, "arn"), resources: chosen.into_iter().map(arn).collect() };
+    let selection = Selection { role_arn: Arg::output(role, "arn"), resources: chosen.into_iter().map(arn).collect() };
     BackupPlan { name: None, rules: vec![rule], selections: vec![selection], tags: Tags::new() }
 }
 
@@ -101,6 +100,9 @@ mod tests {
     fn schedules_are_cron_expressions_of_aws() {
         let schedule = |json: serde_json::Value| schedule(&serde_json::from_value(json).unwrap());
         assert_eq!(schedule(serde_json::json!({})), "cron(0 3 ? * * *)");
-        assert_eq!(schedule(serde_json::json!({"at": "23:05", "on": ["sun", "wed", "sun"]})), "cron(5 23 ? * WED,SUN *)");
+        assert_eq!(
+            schedule(serde_json::json!({"at": "23:05", "on": ["sun", "wed", "sun"]})),
+            "cron(5 23 ? * WED,SUN *)"
+        );
     }
 }

@@ -177,11 +177,8 @@ fn releasing(to: &Expansion) -> Vec<Statement> {
             [arns.of("logs", &format!("log-group:/ecs/{environment}/*")), arns.of("logs", &format!("{history}*"))],
         )
         .sid("Logs"),
-        policy::allow(
-            &["logs:CreateLogStream", "logs:PutLogEvents"],
-            [arns.of("logs", &format!("{history}:*"))],
-        )
-        .sid("History"),
+        policy::allow(&["logs:CreateLogStream", "logs:PutLogEvents"], [arns.of("logs", &format!("{history}:*"))])
+            .sid("History"),
     ]
 }
 

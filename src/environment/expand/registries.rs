@@ -85,8 +85,12 @@ mod tests {
         let mut expired = Vec::new();
         for rule in policy["rules"].as_array().unwrap() {
             let selection = &rule["selection"];
-            let patterns: Vec<&str> =
-                selection["tagPatternList"].as_array().into_iter().flatten().map(|text| text.as_str().unwrap()).collect();
+            let patterns: Vec<&str> = selection["tagPatternList"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|text| text.as_str().unwrap())
+                .collect();
             let selects = |(tags, _): &Image| match selection["tagStatus"].as_str().unwrap() {
                 "untagged" => tags.is_empty(),
                 _ => !tags.is_empty() && patterns.iter().all(|pattern| tags.iter().any(|tag| matches(pattern, tag))),

@@ -58,15 +58,18 @@ async fn from_images_to_backups() {
     let there = site.aws.in_region("eu-west-1");
     assert!(there.backup().list_backup_vaults().send().await.unwrap().backup_vault_list().is_empty());
 
-    let job = site.aws.backup().start_backup_job().backup_vault_name("acme-test-main").iam_role_arn("arn:aws:iam::1:role/b");
-    let point = job.resource_arn("arn:aws:rds:us-east-1:123456789012:db:x").send().await.unwrap().recovery_point_arn.unwrap();
+    let job =
+        site.aws.backup().start_backup_job().backup_vault_name("acme-test-main").iam_role_arn("arn:aws:iam::1:role/b");
+    let point =
+        job.resource_arn("arn:aws:rds:us-east-1:123456789012:db:x").send().await.unwrap().recovery_point_arn.unwrap();
     let stopped = site.infra("destroy test --confirm test").await;
     assert_eq!(stopped.code, Some(1), "{stopped:?}");
     let said = format!("{}{}", stopped.stdout, stopped.stderr);
     assert!(said.contains("never deleted from here"), "{said}");
     let left: Vec<String> = site.ids("test").await.into_keys().collect();
     assert!(left.contains(&"backup_vault.main".to_owned()), "{left:?}");
-    let delete = site.aws.backup().delete_recovery_point().backup_vault_name("acme-test-main").recovery_point_arn(point);
+    let delete =
+        site.aws.backup().delete_recovery_point().backup_vault_name("acme-test-main").recovery_point_arn(point);
     delete.send().await.unwrap();
     site.infra("destroy test --confirm test").await.well();
     let left: Vec<String> = site.ids("test").await.into_keys().collect();
@@ -104,7 +107,8 @@ async fn registries(aws: &Aws) {
         assert!(repository.image_scanning_configuration().unwrap().scan_on_push(), "scan on push");
         assert_eq!(repository.encryption_configuration().unwrap().kms_key(), Some(key.as_str()));
         let mutability = repository.image_tag_mutability().unwrap().as_str();
-        let expected = if repository.repository_name() == Some("team/web") { "IMMUTABLE_WITH_EXCLUSION" } else { "MUTABLE" };
+        let expected =
+            if repository.repository_name() == Some("team/web") { "IMMUTABLE_WITH_EXCLUSION" } else { "MUTABLE" };
         assert_eq!(mutability, expected);
     }
     assert_eq!(rules(aws, "acme/api").await, ["v* 9999", "*.*.* 9999", "untagged 30 days", "* 10"]);
