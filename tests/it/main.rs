@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what helpers of a test cannot do fails the test")]
 
 mod certificate;
+mod connections;
 mod core;
 mod ecs;
 mod elb;
@@ -16,7 +17,9 @@ mod proxy;
 mod rds;
 mod route_table;
 mod secrets;
+mod sections;
 mod security_group;
+mod storage;
 mod support;
 mod tidy;
 mod vpc;
