@@ -11,6 +11,7 @@ use super::nearest;
 use super::rules::Rules;
 use super::types::{Cidr, Duration, written_as_text};
 use crate::diagnostic::Diagnostic;
+use crate::kinds::log_group::RETENTIONS;
 
 /// The network: a VPC with public subnets (load balancers and NAT only), private ones (containers) and data ones
 /// (databases, with no way out), one of each in every zone.
@@ -254,6 +255,20 @@ const OTHER_NAMES: &[(&str, &str)] = &[
 const LEAST_GUESSED: usize = 5;
 
 impl Network {
+    pub(super) fn check_flow_logs(&self, rules: &mut Rules<'_>) {
+        let Some(keep) = self.flow_logs else { return };
+        let apart = |known: &Duration| known.days().abs_diff(keep.days());
+        let Some(nearest) = RETENTIONS.iter().map(|days| Duration::from_days(u64::from(*days))).min_by_key(apart)
+        else {
+            return;
+        };
+        if nearest != keep {
+            let message = format!("AWS cannot keep logs for {keep}, only for certain numbers of days");
+            let error = Diagnostic::error("flow_logs", message).at(rules.tree.place_of(&["network", "flow_logs"]), "");
+            rules.report(error.help(format!("write `flow_logs: {nearest}`, the nearest")));
+        }
+    }
+
     pub(super) fn check_endpoints(&self, rules: &mut Rules<'_>) {
         for (at, name) in self.endpoints.iter().enumerate() {
             let place = rules.tree.place_of(&["network", "endpoints", &at.to_string()]);

@@ -133,7 +133,7 @@ async fn flow_log_to_a_bucket() {
         format: "${srcaddr} ${dstaddr} ${action}".into(),
         tags: team(),
     };
-    let failure = bench.try_create("main", &spec("acme-none")).await.unwrap_err();
+    let failure = bench.try_create("other", &spec("acme-none")).await.unwrap_err();
     assert!(failure.message.contains("does not exist"), "a failure within a success is one: {failure}");
     bench.aws.s3().create_bucket().bucket("acme-flow").send().await.unwrap();
     let live = bench.create("main", &spec("acme-flow")).await;
