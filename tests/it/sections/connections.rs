@@ -68,13 +68,13 @@ async fn a_network_without_a_way_out() {
     let out = rules(aws, worker, true).await;
     assert!(out.iter().all(|rule| (rule.from_port(), rule.to_port()) == (Some(443), Some(443))), "{out:?}");
     assert!(out.iter().all(|rule| rule.cidr_ipv4().is_none()), "{out:?}");
-    assert_eq!(out.iter().filter_map(group).collect::<Vec<_>>(), [firewall.clone()]);
+    assert_eq!(out.iter().filter_map(group).collect::<Vec<_>>(), [firewall.as_str()]);
     let lists: Vec<_> = out.iter().filter_map(SecurityGroupRule::prefix_list_id).collect();
     let known = aws.ec2().describe_managed_prefix_lists().send().await.unwrap();
     let s3 = known.prefix_lists().iter().find(|list| list.prefix_list_name() == Some("com.amazonaws.us-east-1.s3"));
     assert_eq!(lists, [s3.unwrap().prefix_list_id().unwrap()]);
     let in_ = rules(aws, firewall, false).await;
-    assert_eq!(in_.iter().filter_map(group).collect::<Vec<_>>(), [worker.clone()]);
+    assert_eq!(in_.iter().filter_map(group).collect::<Vec<_>>(), [worker.as_str()]);
     assert_eq!(rules(aws, firewall, true).await, []);
 
     flow_logged(aws, &ids["vpc.main"]).await;
