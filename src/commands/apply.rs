@@ -16,6 +16,7 @@ use super::{Ended, Format, Selection, Source, print, say};
 use crate::address::Address;
 use crate::apply::{Context, Report, Signal, apply};
 use crate::desired::Desired;
+use crate::kind::Scope;
 use crate::lock::{Held, Holder, Lock};
 use crate::plan::Plan;
 use crate::report;
@@ -84,7 +85,8 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         }
         Ok(())
     };
-    write(&session, &desired, &arguments.writing, &again, ready, consent).await
+    let scope = session.scope(&desired);
+    write(&session, (&desired, scope), &arguments.writing, &again, ready, consent).await
 }
 
 fn refuse_data_loss(plan: &Plan, allowed: &[Address]) -> Result<()> {
@@ -99,10 +101,10 @@ fn refuse_data_loss(plan: &Plan, allowed: &[Address]) -> Result<()> {
     bail!("this plan destroys data; nothing was changed\n  if that is wanted, add: {}", refused.join(" "))
 }
 
-/// Takes the lock, plans, shows, asks, and carries out.
+/// Takes the lock, reads what `scope` says, plans, shows, asks, and carries out.
 pub async fn write(
     session: &Session,
-    desired: &Desired,
+    (desired, scope): (&Desired, Scope),
     writing: &Writing,
     again: &str,
     ready: impl FnOnce(Plan) -> Result<Plan>,
@@ -118,7 +120,6 @@ pub async fn write(
         None => Some(lock.acquire(Arc::clone(&session.aws), Holder::this(again)).await?),
     };
     let lost = held.as_ref().map(Held::lost);
-    let scope = session.scope(desired);
     let ended = async {
         let plan = ready(session.plan(&scope, desired).await?)?;
         if writing.format == Format::Text {
@@ -154,7 +155,7 @@ fn agree(plan: &Plan, consent: impl FnOnce(&Plan) -> Result<()>) -> Result<()> {
 async fn carry_out(
     session: &Session,
     plan: &Plan,
-    scope: crate::kind::Scope,
+    scope: Scope,
     writing: &Writing,
     again: &str,
     lost: Option<watch::Receiver<bool>>,

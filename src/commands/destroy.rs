@@ -8,6 +8,7 @@ use super::apply::{self, Writing, ask};
 use super::session::{self, Session};
 use super::{Ended, Source};
 use crate::desired::Desired;
+use crate::environment::{self, Facts};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -45,5 +46,8 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         }
     };
     let again = format!("infra destroy {}", arguments.env);
-    apply::write(&session, &nothing, &arguments.writing, &again, Ok, consent).await
+    // The file says where to look: names that it chooses, other regions.
+    let known = environment::desired(&loaded, &Facts::default());
+    let scope = session.scope(known.as_ref().unwrap_or(&nothing));
+    apply::write(&session, (&nothing, scope), &arguments.writing, &again, Ok, consent).await
 }

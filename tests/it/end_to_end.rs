@@ -1,4 +1,4 @@
-//! The real binary against the emulator, with `environments/production.yaml`: from an empty account to an empty account.
+//! The real binary against the emulator, from an empty account to an empty account.
 
 mod account;
 mod balancing;

@@ -54,15 +54,25 @@ impl Ran {
 }
 
 impl Site {
-    /// An empty account, and a folder with `environments/production.yaml`.
+    /// An empty account, and a folder with `environments/production.yaml`: a network, services and a database, which is
+    /// enough to show what the engine does.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("environments")).expect("a folder in it");
         let emulator = Emulator::start();
         let aws = emulator.aws().await;
         let site = Self { emulator, aws, folder };
-        let file = repository().join("environments/production.yaml");
-        site.write(PRODUCTION, &std::fs::read_to_string(file).expect("the environment file"));
+        site.write(PRODUCTION, include_str!("core.yaml"));
+        site
+    }
+
+    /// An empty account, and the environments of this repository.
+    pub async fn of_this_repository() -> Self {
+        let site = Self::start().await;
+        for entry in std::fs::read_dir(repository().join("environments")).expect("environments") {
+            let entry = entry.expect("a file");
+            std::fs::copy(entry.path(), site.path("environments").join(entry.file_name())).expect("a copy");
+        }
         site
     }
 
