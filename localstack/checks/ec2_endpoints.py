@@ -44,6 +44,10 @@ class Endpoints(Case):
         self.assertEqual([eni["SubnetId"] for eni in enis], self.subnets[1:])
         self.assertEqual([group["GroupId"] for eni in enis for group in eni["Groups"]], [self.group])
 
+    def test_name_of_an_interface(self):
+        entries = self.described(self.interface())["DnsEntries"]
+        self.assertTrue(entries[0]["DnsName"].endswith(".ssm.us-east-1.vpce.amazonaws.com"), entries)
+
     def test_dns_and_policy_change(self):
         policy = json.dumps({"Version": "2012-10-17", "Statement": []})
         endpoint = self.interface(PolicyDocument=policy)

@@ -39,6 +39,15 @@ class S3(Case):
         aws("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"Tags": [{"Key": "other", "Value": "v"}]})
         self.assertEqual(len(aws("s3").get_bucket_tagging(Bucket=name)["TagSet"]), len(TAGS))
 
+    def test_versioning_is_told_in_the_words_of_s3(self):
+        name = self.bucket()
+        aws("s3").put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        raw = []
+        events = aws("s3").meta.events
+        events.register("before-parse.s3.GetBucketVersioning", lambda response_dict, **_: raw.append(response_dict["body"]))
+        self.assertEqual(aws("s3").get_bucket_versioning(Bucket=name)["Status"], "Enabled")
+        self.assertIn(b"<VersioningConfiguration ", raw[0])
+
     def test_this_server_stands_for_tls(self):
         name = self.bucket()
         self.policy(name, statement(name, Condition={"Bool": {"aws:SecureTransport": "false"}}))

@@ -20,12 +20,16 @@ def carry_groups(endpoint):
 
 @around(VPCBackend, "create_vpc_endpoint")
 def whole_endpoint(original, self, vpc_id, service_name, endpoint_type, *args, **kwargs):
-    """An endpoint is a gateway unless said otherwise; a gateway has no private DNS; interfaces carry the groups."""
+    """An endpoint is a gateway unless said otherwise; a gateway has no private DNS; interfaces carry the
+    groups and have a name below vpce.amazonaws.com."""
     endpoint_type = endpoint_type or "Gateway"
     if endpoint_type == "Gateway":
         kwargs["private_dns_enabled"] = False
     endpoint = original(self, vpc_id, service_name, endpoint_type, *args, **kwargs)
     carry_groups(endpoint)
+    short = service_name.partition(f"{self.region_name}.")[2]
+    for entry in endpoint.dns_entries:
+        entry["dns_name"] = f"{endpoint.id}-{endpoint.id[-8:]}.{short}.{self.region_name}.vpce.amazonaws.com"
     return endpoint
 
 

@@ -42,6 +42,15 @@ def tagged(original, self, request, bucket_name, querystring):
     return answer
 
 
+@around(S3Response, "get_bucket_versioning")
+def versioning(original, self):
+    """The answer to GetBucketVersioning is a VersioningConfiguration, whatever the operation is called."""
+    status = self.backend.get_bucket_versioning(self.bucket_name)
+    status = f"<Status>{status}</Status>" if status else ""
+    name = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+    return 200, {"Content-Type": "application/xml"}, f"<VersioningConfiguration {name}>{status}</VersioningConfiguration>"
+
+
 @around(FakeBucket, "get_permission")
 def conditions(original, self, action, resource):
     """A statement of a policy holds only for its principals, and only where its conditions are met. This server stands

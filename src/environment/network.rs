@@ -7,7 +7,11 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::nearest;
+use super::rules::Rules;
 use super::types::{Cidr, Duration, written_as_text};
+use crate::diagnostic::Diagnostic;
+use crate::kinds::log_group::RETENTIONS;
 
 /// The network: a VPC with public subnets (load balancers and NAT only), private ones (containers) and data ones
 /// (databases, with no way out), one of each in every zone.
@@ -27,7 +31,9 @@ pub struct Network {
     /// tier keeps room for 8 zones (4 or fewer in small VPCs), so that a new zone never moves a subnet.
     #[serde(default)]
     pub subnets: Subnets,
-    /// AWS services to reach without NAT, such as `[s3, ecr, logs, secretsmanager]`. Default: none.
+    /// AWS services that private subnets reach without NAT, such as `[s3, ecr, logs, secretsmanager]`. `s3` and `dynamodb`
+    /// are free; each other one costs by the hour and zone. With `nat: none` services reach these and nothing else. To start,
+    /// they then need `s3`, `ecr` and `logs`, and `secretsmanager` for secrets. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 40), inner(regex(pattern = r"^[a-z0-9][a-z0-9.-]*$")))]
     pub endpoints: Vec<String>,
@@ -187,6 +193,97 @@ impl Subnets {
             Tier::Public => self.public.as_ref(),
             Tier::Private => self.private.as_ref(),
             Tier::Data => self.data.as_ref(),
+        }
+    }
+}
+
+/// Services of AWS that have endpoints, as far as their names are worth a guess. AWS has more, which are taken as they
+/// are.
+const SERVICES: &[&str] = &[
+    "airflow.api",
+    "application-autoscaling",
+    "athena",
+    "autoscaling",
+    "backup",
+    "bedrock-runtime",
+    "cloudformation",
+    "cloudtrail",
+    "codeartifact.api",
+    "codebuild",
+    "codedeploy",
+    "codepipeline",
+    "dynamodb",
+    "ecr",
+    "ecr.api",
+    "ecr.dkr",
+    "ecs-agent",
+    "ecs-telemetry",
+    "elasticache",
+    "elasticfilesystem",
+    "elasticloadbalancing",
+    "email-smtp",
+    "events",
+    "execute-api",
+    "kinesis-firehose",
+    "kinesis-streams",
+    "lambda",
+    "monitoring",
+    "s3",
+    "secretsmanager",
+    "servicediscovery",
+    "ssmmessages",
+    "states",
+    "synthetics",
+    "textract",
+    "transfer",
+];
+
+/// Names by which people know services, and those that their endpoints have.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("cloudwatch", "`logs` for logs and `monitoring` for metrics"),
+    ("cloudwatch-logs", "`logs`"),
+    ("efs", "`elasticfilesystem`"),
+    ("eventbridge", "`events`"),
+    ("parameter-store", "`ssm`"),
+    ("secrets", "`secretsmanager`"),
+    ("secrets-manager", "`secretsmanager`"),
+    ("ses", "`email-smtp`"),
+    ("step-functions", "`states`"),
+];
+
+/// Shorter names are too near to each other for a guess.
+const LEAST_GUESSED: usize = 5;
+
+impl Network {
+    pub(super) fn check_flow_logs(&self, rules: &mut Rules<'_>) {
+        let Some(keep) = self.flow_logs else { return };
+        let apart = |known: &Duration| known.days().abs_diff(keep.days());
+        let Some(nearest) = RETENTIONS.iter().map(|days| Duration::from_days(u64::from(*days))).min_by_key(apart)
+        else {
+            return;
+        };
+        if nearest != keep {
+            let message = format!("AWS cannot keep logs for {keep}, only for certain numbers of days");
+            let error = Diagnostic::error("flow_logs", message).at(rules.tree.place_of(&["network", "flow_logs"]), "");
+            rules.report(error.help(format!("write `flow_logs: {nearest}`, the nearest")));
+        }
+    }
+
+    pub(super) fn check_endpoints(&self, rules: &mut Rules<'_>) {
+        for (at, name) in self.endpoints.iter().enumerate() {
+            let place = rules.tree.place_of(&["network", "endpoints", &at.to_string()]);
+            let other = OTHER_NAMES.iter().find(|(other, _)| other == name).map(|(_, right)| (*right).to_owned());
+            let guess = || {
+                let near = nearest(name, SERVICES).filter(|_| name.len() >= LEAST_GUESSED);
+                near.filter(|near| near != name).map(|near| format!("`{near}`"))
+            };
+            if self.endpoints[..at].contains(name) {
+                let error = Diagnostic::error("endpoint", format!("the endpoint `{name}` is listed twice"));
+                rules.report(error.at(place, "").help("remove one of them"));
+            } else if let Some(right) = other.or_else(guess) {
+                let error = Diagnostic::error("endpoint", format!("there is no endpoint for `{name}`"));
+                rules.report(error.at(place, "").help(format!("write {right}")));
+            }
         }
     }
 }

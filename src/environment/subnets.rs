@@ -170,6 +170,8 @@ impl Network {
 
     pub(super) fn check(&self, region: Option<&str>, rules: &mut Rules<'_>) {
         self.check_zones(region, rules);
+        self.check_endpoints(rules);
+        self.check_flow_logs(rules);
         for (tier, at, net) in Tier::ALL.iter().flat_map(|tier| match self.subnets.of(*tier) {
             Some(Size::Ranges(ranges)) => ranges.iter().enumerate().map(|(at, net)| (*tier, at, *net)).collect(),
             _ => Vec::new(),

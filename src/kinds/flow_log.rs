@@ -84,10 +84,10 @@ impl Kind for FlowLog {
         };
         match (&self.log_group_name, &self.bucket_arn) {
             (None, None) => {
-                problem("log_group_name", "the records have no place to go to", "name a log group or a bucket")
+                problem("log_group_name", "the records have no place to go to", "name a log group or a bucket");
             }
             (Some(_), Some(_)) => {
-                problem("bucket_arn", "a flow log has one place to go to", "remove this or `log_group_name`")
+                problem("bucket_arn", "a flow log has one place to go to", "remove this or `log_group_name`");
             }
             _ => {}
         }

@@ -116,7 +116,7 @@ impl Kind for VpcEndpoint {
             let list = lists.get(&spec.service).map(String::as_str).unwrap_or_default();
             let outputs = outputs(endpoint, list);
             let id = endpoint.vpc_endpoint_id().unwrap_or_default();
-            found.push(Live { health, outputs, ..Live::new(tagged, id, spec) });
+            found.push(Live { outputs, health, ..Live::new(tagged, id, spec) });
         }
         Ok(found)
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what helpers of a test cannot do fails the test")]
 
 mod certificate;
+mod connections;
 mod core;
 mod delivery;
 mod ecs;
@@ -20,6 +21,7 @@ mod route_table;
 mod secrets;
 mod sections;
 mod security_group;
+mod storage;
 mod support;
 mod tidy;
 mod vpc;

@@ -1,3 +1,7 @@
 //! Each section of a file, applied by the real binary and looked at with AWS's own eyes.
 
 mod delivery;
+//! Sections of environment files: the real binary makes what they ask for, changes it and takes it away.
+
+mod buckets;
+mod connections;

@@ -25,10 +25,6 @@ pub(super) fn expand(to: &mut Expansion) {
         to.add(name, &["buckets", name], &spec);
     }
     if let Some(audit) = &to.file.audit {
-        if to.file.buckets.contains_key(AUDIT) {
-            let message = "`audit` makes a bucket of this name itself";
-            to.wrong(&["buckets", AUDIT], message, Some("give this one another name".to_owned()));
-        }
         audit_log(to, audit);
     }
 }
@@ -122,9 +118,11 @@ fn audit_log(to: &mut Expansion, audit: &Audit) {
     let write = policy::allow(&["s3:PutObject"], [files]).sid("TrailWrites").to("Service", [service]);
     let statements = vec![
         look.when("StringEquals", "aws:SourceArn", [trail.clone()]),
-        write
-            .when("StringEquals", "aws:SourceArn", [trail])
-            .when("StringEquals", "s3:x-amz-acl", ["bucket-owner-full-control"]),
+        write.when("StringEquals", "aws:SourceArn", [trail]).when(
+            "StringEquals",
+            "s3:x-amz-acl",
+            ["bucket-owner-full-control"],
+        ),
     ];
     let lifecycle = LifecycleRule {
         expire_days: audit.keep.map(days),
