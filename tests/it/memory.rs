@@ -13,7 +13,7 @@ use infra::tags::Tags;
 use infra::value::{Fields, Outputs};
 
 /// Kinds whose deletion AWS allows while others still name them.
-const LOOSE: &[&str] = &["iam_role", "log_group", "kms_key", "secret", "task_definition", "certificate"];
+const LOOSE: &[&str] = &["iam_role", "log_group", "kms_key", "secret", "task_definition"];
 /// Kinds that hold nothing of what they name: definitions, and tables of what goes where.
 const LOOSE_USERS: &[&str] = &["task_definition", "iam_role", "secret", "log_group"];
 /// Pairs in which AWS deletes the second while the first names it.
