@@ -3,6 +3,7 @@
 
 mod certificate;
 mod core;
+mod dns;
 mod ecs;
 mod elb;
 mod end_to_end;
@@ -16,7 +17,9 @@ mod proxy;
 mod rds;
 mod route_table;
 mod secrets;
+mod sections;
 mod security_group;
 mod support;
 mod tidy;
 mod vpc;
+mod waf;
