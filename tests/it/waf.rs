@@ -39,8 +39,15 @@ async fn foreign(bench: &Bench, name: &str) -> String {
     request.send().await.unwrap().summary.unwrap().arn.unwrap()
 }
 
-#[tokio::test]
-async fn web_acls_and_their_load_balancers() {
+/// The statements of rules nest, and what reads them goes deep where AWS's crates are built without optimisation.
+#[test]
+fn web_acls_and_their_load_balancers() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let test = std::thread::Builder::new().stack_size(16 << 20);
+    test.spawn(move || runtime().block_on(life())).unwrap().join().unwrap();
+}
+
+async fn life() {
     let bench = Bench::start().await;
     let (public, other) = (balancer(&bench, "public").await, balancer(&bench, "other").await);
     let theirs = foreign(&bench, "theirs").await;
