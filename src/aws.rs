@@ -121,7 +121,8 @@ impl Aws {
     {
         let limit = self.limit(operation);
         let _permit = limit.acquire().await;
-        request.await.map_err(|error| failure(operation, &error))
+        // Boxed, since the futures of requests are large and would stand within those of whoever calls.
+        Box::pin(request).await.map_err(|error| failure(operation, &error))
     }
 
     fn limit(&self, operation: &str) -> Arc<Semaphore> {

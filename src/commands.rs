@@ -23,6 +23,9 @@ use crate::desired::Desired;
 use crate::environment::nearest;
 use crate::plan::Plan;
 
+/// Bytes of stack of a worker: AWS's crates read nested answers, such as rules of a web ACL, in deep recursion.
+const STACK: usize = 8 << 20;
+
 /// Plans, applies and releases AWS environments from one YAML file each, with live AWS as the only state.
 #[derive(Parser)]
 #[command(name = "infra", version, max_term_width = 100)]
@@ -126,7 +129,12 @@ pub fn run() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::from_env("INFRA_LOG");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             say(&format!("error: {error}"));

@@ -12,10 +12,12 @@ pub mod certificates;
 pub mod check;
 pub mod databases;
 pub mod decode;
+pub mod dns;
 pub mod existing;
 pub mod expand;
 pub mod extends;
 pub mod jobs;
+pub mod firewall;
 pub mod keys;
 pub mod load_balancers;
 pub mod network;
@@ -49,9 +51,11 @@ use self::allow::Allowance;
 use self::certificates::Certificate;
 pub use self::check::check_schema;
 use self::databases::Database;
+use self::dns::Zone;
 use self::existing::Existing;
 pub use self::expand::Facts;
 use self::jobs::Job;
+use self::firewall::Firewall;
 use self::keys::Key;
 use self::load_balancers::LoadBalancer;
 use self::network::Network;
@@ -112,6 +116,13 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub certificates: BTreeMap<String, Certificate>,
+    /// DNS, by domain: `example.com: {}` makes the zone, `example.com: { id: Z0123456789ABC }` uses one that exists.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = dns::domains()))]
+    pub dns: BTreeMap<String, Zone>,
+    /// The web firewall before the load balancers that the internet reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<Firewall>,
     /// Containers on Fargate, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -372,6 +383,10 @@ impl EnvironmentFile {
         }
         self.load_balancers.iter().for_each(|(name, one)| one.check(name, rules));
         self.certificates.iter().for_each(|(name, one)| one.check(name, rules));
+        self.dns.iter().for_each(|(domain, one)| one.check(domain, rules));
+        if let Some(firewall) = &self.firewall {
+            firewall.check(&self.load_balancers, rules);
+        }
         self.services.iter().for_each(|(name, one)| one.check(name, rules));
         self.databases.iter().for_each(|(name, one)| one.check(name, rules));
         self.secrets.iter().for_each(|(name, one)| one.check(name, rules));

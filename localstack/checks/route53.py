@@ -21,6 +21,10 @@ class Route53(Case):
         listed = aws("route53").list_resource_record_sets(HostedZoneId=self.zone)["ResourceRecordSets"]
         return [(record["Name"], record["Type"]) for record in listed if record["Type"] not in ("NS", "SOA")]
 
+    def test_ids_of_zones_begin_with_z(self):
+        made = [aws("route53").create_hosted_zone(Name=self.domain, CallerReference=unique("reference")) for _ in "abc"]
+        self.assertEqual({zone["HostedZone"]["Id"][:13] for zone in made}, {"/hostedzone/Z"})
+
     def test_names_are_lower_case_and_wildcards_octal(self):
         self.change(("CREATE", self.a("*.API", "10.0.0.1")))
         self.assertEqual(self.names(), [(f"\\052.api.{self.domain}.", "A")])

@@ -5,7 +5,7 @@ import copy
 from moto.core.exceptions import ServiceException
 from moto.core.resource_tagging import TaggedResource
 from moto.resourcegroupstaggingapi import models as tagging
-from moto.route53.models import FakeZone, RecordSet, Route53Backend, route53_backends
+from moto.route53.models import FakeZone, HostedZoneIdentifier, RecordSet, Route53Backend, route53_backends
 
 from .patch import around, define
 
@@ -92,6 +92,12 @@ def change_resource_record_sets(self, zoneid, change_list):
 def start_at_wildcard(original, self, start_type, start_name):
     """A list may start at `*.example.com`, however it is written."""
     return original(self, start_type, normal(start_name) if start_name else start_name)
+
+
+@around(HostedZoneIdentifier, "generate")
+def ids_begin_with_z(original, self, *args, **keywords):
+    """The id of a zone is a Z and letters and digits."""
+    return "Z" + original(self, *args, **keywords)[1:]
 
 
 @around(Route53Backend, "create_hosted_zone")

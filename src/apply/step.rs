@@ -112,7 +112,10 @@ impl Run {
                 let live = self.live(created.id.clone(), created.fields.clone(), created.outputs.clone());
                 Some(self.update(info, driver, &live, fields).await?)
             }
-            Verb::Update { live, fields } => Some(self.update(info, driver, live, fields).await?),
+            Verb::Update { live, fields } => {
+                let outputs = self.update(info, driver, live, fields).await?;
+                return Ok(Self::done(live, outputs));
+            }
             Verb::Empty { live, fields } => {
                 self.update(info, driver, live, fields).await?;
                 None
@@ -127,7 +130,7 @@ impl Run {
                 self.gone(driver, &live.id).await?;
                 None
             }
-            Verb::Wait(live) => Some(self.ready(driver, &live.id).await?),
+            Verb::Wait(live) => return Ok(Self::done(live, self.usable(info, driver, &live.id).await?)),
         };
         Ok(Done { outputs, created: None })
     }
@@ -180,7 +183,13 @@ impl Run {
     async fn update(&self, info: &Info, driver: &dyn Driver, live: &Live<Fields>, fields: &Fields) -> Result<Outputs> {
         let fields = self.resolved(info, fields)?;
         self.retry(|| driver.update(&fields, live)).await?;
-        self.ready(driver, &live.id).await
+        self.usable(info, driver, &live.id).await
+    }
+
+    /// The end of a step on what was there: a later step may settle it.
+    fn done(live: &Live<Fields>, outputs: Outputs) -> Done {
+        let created = Created { id: live.id.clone(), fields: live.spec.clone(), outputs: outputs.clone() };
+        Done { outputs: Some(outputs), created: Some(created) }
     }
 
     fn live(&self, id: Id, spec: Fields, outputs: Outputs) -> Live<Fields> {

@@ -5,6 +5,8 @@ mod buckets;
 mod connections;
 mod databases;
 mod jobs;
+mod dns;
+mod firewall;
 mod keys;
 mod load_balancers;
 mod network;
@@ -64,6 +66,8 @@ pub(super) fn expand(
     pipeline::expand(&mut expansion);
     jobs::expand(&mut expansion);
     tracing::expand(&mut expansion);
+    dns::expand(&mut expansion);
+    firewall::expand(&mut expansion);
     expansion.raw(tree);
     (expansion.resources, expansion.wrong, expansion.found)
 }
@@ -73,13 +77,17 @@ impl Expansion<'_> {
     fn add<K: Kind>(&mut self, name: impl Into<String>, origin: &[&str], spec: &K) -> Address {
         let address = Address::new(K::NAME, name);
         match to_fields(spec) {
-            Ok(fields) => self.insert(address.clone(), origin, fields),
+            Ok(fields) => {
+                let taggable = fields.contains_key("tags");
+                self.insert(address.clone(), origin, fields, taggable);
+            }
             Err(error) => self.wrong(origin, format!("{address}: {error}"), None),
         }
         address
     }
 
-    fn insert(&mut self, address: Address, origin: &[&str], mut fields: Fields) {
+    /// Adds a resource with the file's own tags, where AWS can tag it.
+    fn insert(&mut self, address: Address, origin: &[&str], mut fields: Fields, taggable: bool) {
         let own = match fields.remove("tags") {
             Some(Value::Map(own)) => own,
             _ => Fields::new(),
@@ -87,7 +95,7 @@ impl Expansion<'_> {
         let mut tags: Fields =
             self.file.tags.iter().map(|(key, value)| (key.clone(), Value::text(value.clone()))).collect();
         tags.extend(own);
-        if !tags.is_empty() {
+        if taggable && !tags.is_empty() {
             fields.insert("tags".to_owned(), Value::Map(tags));
         }
         let origin = origin.iter().map(|part| (*part).to_owned()).collect();
@@ -132,15 +140,17 @@ impl Expansion<'_> {
                 }
             };
             let path = origin.map(str::to_owned);
+            let schema = (info.schema)().to_value();
             if let Some(node) = tree.get(&origin) {
-                let found = check_schema(node, &(info.schema)().to_value(), &path);
+                let found = check_schema(node, &schema, &path);
                 if !found.is_empty() {
                     self.found.extend(found);
                     continue;
                 }
             }
             if let Value::Map(fields) = self.referring(json, &path) {
-                self.insert(address, &origin, fields);
+                let taggable = schema["properties"].get("tags").is_some();
+                self.insert(address, &origin, fields, taggable);
             }
         }
     }

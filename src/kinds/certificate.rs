@@ -242,6 +242,7 @@ impl Kind for Certificate {
     const REPLACED_BY: &'static [&'static str] = &["domain", "alternative_names", "validation", "key_algorithm"];
     const CREATE_FIRST: bool = true;
     const OUTPUTS: &'static [&'static str] = OUTPUTS;
+    const HELD_BY: &'static [&'static str] = &["listener"];
     // What is left is all that its proof needs.
     const EARLY: &'static [&'static str] = OUTPUTS.split_at(1).1;
     const DEADLINE: Duration = Duration::from_secs(45 * 60);

@@ -99,16 +99,24 @@ pub(super) fn compare<'a>(
     }
     let needs = resource.needs().into_iter().map(|output| &output.of).chain(&resource.after);
     let needs_wait = needs.filter_map(|address| settled.get(address)).any(|needed| needed.waits);
-    let create_first = !needs_wait && create_first(info, &fields, &changes, current);
+    let create_first = !needs_wait && create_first(info, &fields, &changes, live, current);
     let (action, reason) = decide(live, &changes, create_first);
     let waits = action.is_some() && (needs_wait || (action == Some(Action::Replace) && !create_first));
     Outcome { info, resource, live, action, create_first, waits, fields, changes, reason }
 }
 
 /// Whether a replacement can be made beside the old one: the kind allows it, and nothing live has its name or its place.
-fn create_first(info: &Info, fields: &Fields, changes: &[Change], current: &[&Live<Fields>]) -> bool {
-    // A generated name differs only where a field that replaces does.
-    let differs = changes.iter().any(|change| change.forces_replacement);
+fn create_first(
+    info: &Info,
+    fields: &Fields,
+    changes: &[Change],
+    live: Option<&Live<Fields>>,
+    current: &[&Live<Fields>],
+) -> bool {
+    // A generated name differs only where a field that replaces does; what has failed and has no name is made beside
+    // itself.
+    let nameless = |live: &Live<Fields>| matches!(live.health, Health::Failed(_)) && !live.spec.contains_key("name");
+    let differs = changes.iter().any(|change| change.forces_replacement) || live.is_some_and(nameless);
     let mut same_kind = current.iter().filter(|other| other.identity.address.kind == info.name);
     info.create_first && differs && !same_kind.any(|other| info.clash(fields, &other.spec))
 }

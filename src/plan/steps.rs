@@ -136,8 +136,12 @@ impl<'a> Builder<'a> {
             (None, _) => {}
             (Some(Action::Update), Some(live)) if outcome.changes.is_empty() => {
                 nodes.update = Some(self.step(address, Verb::Wait(live.clone())));
+                self.settle(outcome, live, &mut nodes);
             }
-            (Some(Action::Update), Some(live)) => nodes.update = Some(self.update(outcome, live)),
+            (Some(Action::Update), Some(live)) => {
+                nodes.update = Some(self.update(outcome, live));
+                self.settle(outcome, live, &mut nodes);
+            }
             (Some(Action::Create), Some(live)) if live.health == Health::Restorable => {
                 nodes.update = Some(self.update(outcome, live));
             }
@@ -162,6 +166,14 @@ impl<'a> Builder<'a> {
         self.step(&outcome.resource.address, verb)
     }
 
+    /// What an earlier run left pending is waited for as after its creation: what it waits for may need its early outputs.
+    fn settle(&mut self, outcome: &Outcome<'a>, live: &Live<Fields>, nodes: &mut Nodes) {
+        if live.health == Health::Pending && !outcome.info.early.is_empty() {
+            nodes.settle = Some(self.step(&outcome.resource.address, Verb::Settle));
+            self.hard(nodes.update, nodes.settle);
+        }
+    }
+
     fn creation(&mut self, outcome: &Outcome<'a>, nodes: &mut Nodes) {
         let address = &outcome.resource.address;
         let late = outcome.info.late.iter().any(|name| outcome.fields.contains_key(*name));
@@ -184,6 +196,9 @@ impl<'a> Builder<'a> {
             let needed = self.desired.get(&output.of).copied().unwrap_or_default();
             if kinds::find(&output.of.kind).is_some_and(|info| info.early.contains(&output.name.as_str())) {
                 self.hard(needed.create, user);
+                if unknown.contains(output) {
+                    self.hard(needed.update, user);
+                }
                 continue;
             }
             self.hard(needed.created(), user);

@@ -2,6 +2,7 @@
 //!
 //! `scenario` holds the one helper, and a file each theme. `evolution` does the same with random environments.
 
+mod certificates;
 mod changing;
 mod creating;
 mod environment;

@@ -13,7 +13,7 @@ use infra::tags::Tags;
 use infra::value::{Fields, Outputs};
 
 /// Kinds whose deletion AWS allows while others still name them.
-const LOOSE: &[&str] = &["iam_role", "log_group", "kms_key", "secret", "task_definition", "certificate"];
+const LOOSE: &[&str] = &["iam_role", "log_group", "kms_key", "secret", "task_definition"];
 /// Kinds that hold nothing of what they name: definitions, and tables of what goes where.
 const LOOSE_USERS: &[&str] = &["task_definition", "iam_role", "secret", "log_group"];
 /// Pairs in which AWS deletes the second while the first names it.
@@ -88,6 +88,14 @@ impl World {
             Some(answers) if !answers.is_empty() => Err(answers.remove(0)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether something uses an early output of this one, which it waits for.
+    fn proven(&self, info: &Info, live: &Live<Fields>) -> bool {
+        let early: Outputs =
+            live.outputs.clone().into_iter().filter(|(name, _)| info.early.contains(&name.as_str())).collect();
+        let early = Live { outputs: early, ..live.clone() };
+        info.early.is_empty() || self.live.values().any(|user| names(&user.spec, &early))
     }
 
     /// Texts that look like outputs of this world but belong to nothing live.
@@ -197,8 +205,9 @@ impl Driver for InMemory {
 
     async fn poll(&self, id: &Id) -> Result<Progress> {
         let mut world = self.world.lock().unwrap();
-        if let Some(waits) = world.waits.get_mut(id).filter(|waits| **waits > 0) {
-            *waits -= 1;
+        let unproven = world.live.get(id).is_some_and(|live| !world.proven(self.info, live));
+        let waits = world.waits.get_mut(id).filter(|waits| **waits > 0).map(|waits| *waits -= 1);
+        if waits.is_some() || unproven {
             let outputs = world.live.get(id).map(|live| live.outputs.clone()).unwrap_or_default();
             let on = "state pending".to_owned();
             return Ok(if self.info.early.is_empty() {

@@ -54,6 +54,9 @@ impl Expansion<'_> {
                 output("load_balancer", name, what)
             }
             ["certificates", name, "arn"] if self.file.certificates.contains_key(name) => Ok(self.certificate(name)),
+            ["dns", ref domain @ .., what @ ("id" | "arn" | "name_servers")] if !domain.is_empty() => {
+                self.zone(&domain.join("."), what).ok_or_else(|| self.unknown(words))
+            }
             ["keys", name, what @ ("arn" | "id" | "alias")] if self.file.keys.contains_key(name) => {
                 output("kms_key", name, what)
             }
@@ -93,6 +96,15 @@ impl Expansion<'_> {
         match self.file.certificates.get(name).and_then(|certificate| certificate.arn.clone()) {
             Some(arn) => self.text(arn.as_str(), &["certificates", name, "arn"]),
             None => Arg::output(&Address::new("certificate", name), "arn"),
+        }
+    }
+
+    /// An output of a zone. The domain's own dots are no trouble, since it is all that stands between.
+    fn zone(&self, domain: &str, what: &str) -> Option<Arg<String>> {
+        let zone = self.file.dns.get(domain)?;
+        match what {
+            "id" => Some(super::dns::zone_id(domain, zone)),
+            _ => zone.id.is_none().then(|| Arg::output(&super::dns::zone_address(domain), what)),
         }
     }
 
@@ -164,6 +176,7 @@ impl Expansion<'_> {
             &[".arn", ".dns_name", ".zone_id", ".dimension"],
         );
         section("certificates", file.certificates.keys().collect(), &[".arn"]);
+        section("dns", file.dns.keys().collect(), &[".id", ".arn", ".name_servers"]);
         section("keys", file.keys.keys().collect(), &[".arn", ".id", ".alias"]);
         section("services", file.services.keys().collect(), &[".security_group", ".log_group", ".task_role"]);
         section("jobs", file.jobs.keys().collect(), &[".security_group", ".log_group", ".task_role", ".family"]);

@@ -231,7 +231,8 @@ pub fn name(step: &Step) -> String {
     format!("{} {}", doing(&step.verb), step.address)
 }
 
-fn listing(plan: &Plan) -> String {
+/// The steps of a plan in an order in which they may run.
+pub fn listing(plan: &Plan) -> String {
     let mut left: BTreeSet<NodeIndex> = plan.steps.node_indices().collect();
     let before = |node| plan.steps.neighbors_directed(node, Direction::Incoming);
     let mut out = String::new();
