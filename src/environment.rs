@@ -14,6 +14,7 @@ pub mod extends;
 pub mod keys;
 pub mod load_balancers;
 pub mod network;
+pub mod notifications;
 pub mod references;
 pub mod releases;
 pub mod rules;
@@ -42,6 +43,7 @@ pub use self::expand::Facts;
 use self::keys::Key;
 use self::load_balancers::LoadBalancer;
 use self::network::Network;
+use self::notifications::Notifications;
 pub use self::references::{Piece, ReferenceError, references};
 use self::rules::Rules;
 use self::secrets::Secret;
@@ -112,6 +114,9 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub keys: BTreeMap<String, Key>,
+    /// Who hears of trouble, by how bad it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<Notifications>,
     /// What others own and this environment only refers to, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -328,6 +333,7 @@ impl EnvironmentFile {
         self.databases.iter().for_each(|(name, one)| one.check(name, rules));
         self.secrets.iter().for_each(|(name, one)| one.check(name, rules));
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
+        self.notifications.iter().for_each(|one| one.check(rules));
         service_rules::check_routes(&self.services, rules);
         self.check_tags(rules);
         let needy = [("services", !self.services.is_empty()), ("databases", !self.databases.is_empty())];

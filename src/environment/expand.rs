@@ -4,6 +4,7 @@ mod databases;
 mod keys;
 mod load_balancers;
 mod network;
+mod notifications;
 mod references;
 mod services;
 
@@ -51,6 +52,7 @@ pub(super) fn expand(
     load_balancers::expand(&mut expansion);
     databases::expand(&mut expansion);
     services::expand(&mut expansion);
+    notifications::expand(&mut expansion);
     expansion.raw(tree);
     (expansion.resources, expansion.wrong, expansion.found)
 }

@@ -11,6 +11,7 @@ mod gateways;
 mod iam;
 mod logs;
 mod memory;
+mod messages;
 mod network;
 mod proxy;
 mod rds;

@@ -85,12 +85,14 @@ fn key_policy(to: &Expansion) -> Policy {
     let root: Arg<String> = format!("arn:{partition}:iam::{account}:root").into();
     let groups: Arg<String> = format!("arn:{partition}:logs:{region}:{account}:log-group:*").into();
     let logs = ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"];
-    policy::document([
+    let mut statements = vec![
         policy::allow(&["kms:*"], everything.clone()).sid("Account").to("AWS", [root]),
         policy::allow(&logs, everything).sid("Logs").to("Service", [format!("logs.{region}.amazonaws.com")]).when(
             "ArnLike",
             "kms:EncryptionContext:aws:logs:arn",
             [groups],
         ),
-    ])
+    ];
+    statements.extend(super::notifications::key_statements(to));
+    policy::document(statements)
 }

@@ -65,10 +65,18 @@ impl Expansion<'_> {
             },
             ["databases", name, ..] if self.file.databases.contains_key(name) => self.database(words),
             ["secrets", name, ..] if self.file.secrets.contains_key(name) => self.secret(words),
+            ["notifications", severity, "arn"] if self.severities().any(|named| named == severity) => {
+                output("sns_topic", severity, "arn")
+            }
             ["existing", name, what] if self.file.existing.contains_key(name) => self.existing(name, what),
             [kind, name, what] if kinds::find(kind).is_some() => output(kind, name, what),
             _ => Err(self.unknown(words)),
         }
+    }
+
+    /// The severities that have a topic.
+    fn severities(&self) -> impl Iterator<Item = &'static str> {
+        self.file.notifications.iter().flat_map(|one| one.severities().map(|(severity, _)| severity))
     }
 
     fn certificate(&mut self, name: &str) -> Arg<String> {
@@ -152,6 +160,7 @@ impl Expansion<'_> {
         section("databases", file.databases.keys().collect(), &database);
         section("secrets", file.secrets.keys().collect(), &["", ".arn", ".name"]);
         section("existing", file.existing.keys().collect(), &[".id", ".arn"]);
+        known.extend(self.severities().map(|severity| format!("notifications.{severity}.arn")));
         for (name, secret) in &file.secrets {
             let keys = secret.json.iter().flatten().map(|(key, _): (&String, &SecretPart)| key);
             known.extend(keys.map(|key| format!("secrets.{name}.{key}")));
