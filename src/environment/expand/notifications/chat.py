@@ -37,8 +37,8 @@ def address(severity):
 def post(url, words):
     """Slack, Mattermost and others take the same JSON."""
     body = json.dumps({"text": words}).encode()
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
     try:
+        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=TIMEOUT).close()
     except Exception as problem:
         # A new address may have been put into the secret; and errors, which are logged, may hold the old one.

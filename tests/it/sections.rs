@@ -1,0 +1,4 @@
+//! The real binary against the emulator, section by section.
+
+mod chat;
+mod notifications;
