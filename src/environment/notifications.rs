@@ -77,7 +77,9 @@ impl Notifications {
     }
 
     pub(super) fn check(&self, rules: &mut Rules<'_>) {
-        if self.severities().next().is_none() {
+        // One that is misspelt or holds a mistake is reported by itself.
+        let names = rules.names("notifications");
+        if names.iter().all(|name| *name == "events") {
             let error = Diagnostic::error("notifications", "`notifications` names nobody");
             let error = error.at(rules.tree.key_place_of(&["notifications"]), "");
             rules.report(error.help("add `error: { email: [team@example.com] }`"));
@@ -101,7 +103,8 @@ impl Receivers {
             // The address itself lets anyone post, so that it is not repeated here.
             let error = Diagnostic::error("notifications", "`chat` names the secret that holds the webhook's address");
             let error = error.at(rules.tree.place_of(&["notifications", severity, "chat"]), "this is no secret");
-            let help = "add `secrets: { chat: {} }`, write `chat: \"${secrets.chat}\"`, and put the address into the secret";
+            let help =
+                "add `secrets: { chat: {} }`, write `chat: \"${secrets.chat}\"`, and put the address into the secret";
             rules.report(error.help(help));
         }
         for (at, url) in self.https.iter().enumerate() {

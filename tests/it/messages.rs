@@ -68,9 +68,10 @@ async fn a_topic_through_its_life() {
     // What is confirmed or needs no confirmation goes; what waits cannot, and is no difference.
     let confirm = bench.aws.sns().confirm_subscription().topic_arn(&live.id).token("https://example.com/secret-key");
     confirm.send().await.unwrap();
+    let [live] = &bench.list::<SnsTopic>().await[..] else { panic!("one topic") };
     let mut bare = SnsTopic { email: BTreeSet::new(), ..topic() };
     bare.take_over(&live.spec);
-    let live = bench.update(&live, &bare).await;
+    let live = bench.update(live, &bare).await;
     let left = subscriptions(&bench.aws, &live.id).await;
     assert_eq!(left, [("a@example.com".to_owned(), "PendingConfirmation".to_owned())]);
     let attributes = bench.aws.sns().get_topic_attributes().topic_arn(&live.id).send().await.unwrap();
@@ -129,6 +130,7 @@ async fn update(bench: &Bench, live: &Live<LambdaFunction>, spec: &LambdaFunctio
         assert!(busy < 5, "{failure}");
     }
     assert!(busy > 0, "AWS makes one change at a time");
+    LambdaFunction::poll(&bench.aws, &live.id).await.unwrap();
     bench.update(live, spec).await
 }
 
@@ -137,7 +139,10 @@ async fn a_function_through_its_life() {
     let bench = Bench::start().await;
     let role = role(&bench.aws).await;
     let live = bench.create("f", &seen(&function(&role))).await;
-    assert_eq!((live.id.as_str(), live.spec.log_group.as_ref()), ("acme-test-f", Some(&"/aws/lambda/acme-test-f".into())));
+    assert_eq!(
+        (live.id.as_str(), live.spec.log_group.as_ref()),
+        ("acme-test-f", Some(&"/aws/lambda/acme-test-f".into()))
+    );
     assert_eq!(live.outputs["arn"], format!("arn:aws:lambda:us-east-1:{ACCOUNT}:function:acme-test-f"));
 
     let topic = format!("arn:aws:sns:us-east-1:{ACCOUNT}:t");
@@ -187,8 +192,7 @@ async fn a_function_through_its_life() {
 async fn a_function_leaves_its_network_before_it_is_deleted() {
     let bench = Bench::start().await;
     let role = role(&bench.aws).await;
-    let inside =
-        LambdaFunction { subnets: texts(&["subnet-1"]), security_groups: texts(&["sg-1"]), ..function(&role) };
+    let inside = LambdaFunction { subnets: texts(&["subnet-1"]), security_groups: texts(&["sg-1"]), ..function(&role) };
     let live = bench.create("f", &seen(&inside)).await;
     let failure = LambdaFunction::delete(&bench.aws, &live).await.unwrap_err();
     assert_eq!(failure.class, Class::Busy, "{failure}");
@@ -212,7 +216,9 @@ fn rule() -> EventRule {
     EventRule {
         name: None,
         description: "what fails".into(),
-        event_pattern: Some(Json(Value::from(json!({ "source": ["aws.ecs"], "detail": { "x": [{ "prefix": "y" }] } })))),
+        event_pattern: Some(Json(Value::from(
+            json!({ "source": ["aws.ecs"], "detail": { "x": [{ "prefix": "y" }] } }),
+        ))),
         schedule: None,
         enabled: true,
         targets: vec![target("topic")],

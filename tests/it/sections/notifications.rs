@@ -18,7 +18,7 @@ keys:
   main: {}
 secrets:
   chat: {}
-  oncall: { json: { url: "https://chat.example.com/hook" } }
+  pager: { json: { url: "https://chat.example.com/hook" } }
 databases:
   main: { engine: postgres, version: "15", class: db.t4g.medium, deletion_protection: false }
 services:
@@ -28,7 +28,7 @@ notifications:
   error: { chat: "${secrets.chat}", email: [team@example.com], respond: 15m }
   critical:
     https: ["https://events.pagerduty.com/integration/${var.pagerduty_key}/enqueue"]
-    chat: ${secrets.oncall.url}
+    chat: ${secrets.pager.url}
     email: [team@example.com]
     respond: 5m
 "#;
@@ -40,8 +40,9 @@ async fn each_severity_reaches_those_that_it_is_for() {
     site.write("test", FILE);
     let with = |command: &str| format!("{command} --var pagerduty_key={KEY}");
     let planned = site.infra(&with("plan test")).await.well();
+    let listed = site.infra(&with("plan test --format json")).await.well();
     let applied = site.infra(&with("apply test --yes")).await.well();
-    for ran in [&planned, &applied] {
+    for ran in [&planned, &listed, &applied] {
         assert!(!format!("{ran:?}").contains(KEY), "the address of the pager holds a key: {ran:?}");
     }
     topics(&site.aws).await;
@@ -58,6 +59,7 @@ async fn each_severity_reaches_those_that_it_is_for() {
     let plan = site.infra(&with("plan test --format json")).await.well().json();
     // The mail to the team waits for its confirmation, which nothing but time takes back.
     assert_eq!(steps(&plan), ["update lambda_function.chat"]);
+    assert!(!plan.to_string().contains(KEY));
     site.infra(&with("apply test --yes")).await.well();
     let again = site.infra(&with("plan test --detailed-exitcode")).await;
     assert_eq!(again.code, Some(0), "{}\n{}", again.stdout, again.stderr);
@@ -122,20 +124,21 @@ async fn function(aws: &Aws) {
     assert_eq!((found.runtime().unwrap().as_str(), found.handler()), ("python3.13", Some("chat.handler")));
     assert_eq!(found.architectures()[0].as_str(), "arm64");
     assert_eq!(found.logging_config().unwrap().log_group(), Some("/aws/lambda/acme-test-chat"));
-    let (chat, oncall) = (secret(aws, "chat").await, secret(aws, "oncall").await);
+    let (chat, pager) = (secret(aws, "chat").await, secret(aws, "pager").await);
     let expected = [
         ("WATCHED", "acme test"),
         ("CHAT_WARNING", &chat),
         ("RESPOND_WARNING", "30m"),
         ("CHAT_ERROR", &chat),
         ("RESPOND_ERROR", "15m"),
-        ("CHAT_CRITICAL", &format!("{oncall}:url::")),
+        ("CHAT_CRITICAL", &format!("{pager}:url::")),
         ("RESPOND_CRITICAL", "5m"),
     ];
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     assert_eq!(environment(aws).await, expected);
 
-    let logs = aws.logs().describe_log_groups().log_group_name_prefix("/aws/lambda/acme-test-chat").send().await.unwrap();
+    let logs =
+        aws.logs().describe_log_groups().log_group_name_prefix("/aws/lambda/acme-test-chat").send().await.unwrap();
     let [group] = logs.log_groups() else { panic!("{logs:?}") };
     assert_eq!(group.retention_in_days(), Some(30));
     assert!(group.kms_key_id().is_some(), "its logs are encrypted");
@@ -162,7 +165,7 @@ async fn role(aws: &Aws) {
     let key = aws.kms().describe_key().key_id("alias/acme-test-main").send().await.unwrap();
     let key = key.key_metadata().unwrap().arn().unwrap().to_owned();
     let logs = format!("arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/aws/lambda/acme-test-chat:*");
-    let mut secrets = vec![secret(aws, "chat").await, secret(aws, "oncall").await];
+    let mut secrets = vec![secret(aws, "chat").await, secret(aws, "pager").await];
     secrets.sort();
     let rights: Vec<(&Json, &Json)> =
         policy["Statement"].as_array().unwrap().iter().map(|one| (&one["Action"], &one["Resource"])).collect();
