@@ -22,6 +22,7 @@ pub mod keys;
 pub mod load_balancers;
 pub mod network;
 pub mod pipeline;
+pub mod notifications;
 pub mod references;
 pub mod registries;
 pub mod releases;
@@ -60,6 +61,7 @@ use self::keys::Key;
 use self::load_balancers::LoadBalancer;
 use self::network::Network;
 use self::pipeline::Pipeline;
+use self::notifications::Notifications;
 pub use self::references::{Piece, ReferenceError, references};
 use self::registries::Registry;
 use self::rules::Rules;
@@ -164,6 +166,9 @@ pub struct EnvironmentFile {
     /// The log of all calls to AWS in the account. Default: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// Who hears of trouble, by how bad it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<Notifications>,
     /// What others own and this environment only refers to, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -397,6 +402,7 @@ impl EnvironmentFile {
         self.audit.iter().for_each(|audit| audit.check(rules));
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
         allow::check(&self.allow, rules);
+        self.notifications.iter().for_each(|one| one.check(rules));
         service_rules::check_routes(&self.services, rules);
         service_rules::check_calls(&self.services, rules);
         self.jobs.iter().for_each(|(name, one)| one.check(name, rules));

@@ -11,6 +11,7 @@ mod keys;
 mod load_balancers;
 mod network;
 mod pipeline;
+mod notifications;
 mod references;
 mod registries;
 mod services;
@@ -68,6 +69,7 @@ pub(super) fn expand(
     tracing::expand(&mut expansion);
     dns::expand(&mut expansion);
     firewall::expand(&mut expansion);
+    notifications::expand(&mut expansion);
     expansion.raw(tree);
     (expansion.resources, expansion.wrong, expansion.found)
 }

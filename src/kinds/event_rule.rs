@@ -146,7 +146,8 @@ impl Kind for EventRule {
             }
             (None, Some(schedule)) if !["rate(", "cron("].iter().any(|word| schedule.starts_with(word)) => {
                 let problem = Problem::new("schedule", format!("`{schedule}` is no time to act"));
-                problems.push(problem.help("write `rate(5 minutes)`, or `cron(0 2 * * ? *)` for each day at 02:00 UTC"));
+                problems
+                    .push(problem.help("write `rate(5 minutes)`, or `cron(0 2 * * ? *)` for each day at 02:00 UTC"));
             }
             _ => {}
         }

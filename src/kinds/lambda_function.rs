@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
-    Architecture as SdkArchitecture, Environment, EphemeralStorage, FunctionCode, LoggingConfig, Runtime, TracingConfig,
-    TracingMode, VpcConfig,
+    Architecture as SdkArchitecture, Environment, EphemeralStorage, FunctionCode, LoggingConfig, Runtime,
+    TracingConfig, TracingMode, VpcConfig,
 };
 use futures::future::try_join_all;
 use schemars::JsonSchema;
@@ -254,11 +254,12 @@ impl Kind for LambdaFunction {
     /// them the subnets and groups, for up to 40 minutes.
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let Some(now) = read::find(aws, &live.id).await? else { return Ok(()) };
-        if !now.spec.subnets.is_empty() && !matches!(now.health, Health::Failed(_)) {
-            if now.health != Health::Pending {
-                let nowhere = Self { subnets: BTreeSet::new(), security_groups: BTreeSet::new(), ..now.spec.clone() };
-                nowhere.configure(aws, &now).await?;
-            }
+        if now.health == Health::Pending {
+            return Err(busy("lambda:DeleteFunction", "AWS is still at the last change of the function"));
+        }
+        if !now.spec.subnets.is_empty() && now.health == Health::Ok {
+            let nowhere = Self { subnets: BTreeSet::new(), security_groups: BTreeSet::new(), ..now.spec.clone() };
+            nowhere.configure(aws, &now).await?;
             return Err(busy("lambda:DeleteFunction", "the function leaves its network first"));
         }
         let request = aws.lambda().delete_function().function_name(&live.id);

@@ -294,10 +294,8 @@ async fn subscriptions(aws: &Aws, arn: &str) -> Result<Vec<Subscription>> {
 async fn find(aws: &Aws, arn: &str) -> Result<Option<Live<SnsTopic>>> {
     let Some(attributes) = attributes(aws, arn).await? else { return Ok(None) };
     let request = aws.sns().list_tags_for_resource().resource_arn(arn);
-    let (tags, subscriptions) = tokio::try_join!(
-        aws.call("sns:ListTagsForResource", request.send()),
-        subscriptions(aws, arn),
-    )?;
+    let (tags, subscriptions) =
+        tokio::try_join!(aws.call("sns:ListTagsForResource", request.send()), subscriptions(aws, arn),)?;
     let tags: Tags = tags.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
     let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
     let spec = spec(arn, &attributes, &subscriptions, tagged.user.clone())?;
@@ -410,7 +408,12 @@ mod tests {
         assert_eq!(wanted.email, expected, "the confirmed one is removed, those that wait stay");
         assert_eq!(wanted.https, live.https);
         let notes = waiting(&live).join("; ");
-        assert!(notes.contains("a@example.com") && !notes.contains("secret") && !notes.contains("token") && !notes.contains("key"));
+        assert!(
+            notes.contains("a@example.com")
+                && !notes.contains("secret")
+                && !notes.contains("token")
+                && !notes.contains("key")
+        );
         assert!(notes.ends_with("by example.com"), "{notes}");
     }
 

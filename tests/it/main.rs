@@ -14,6 +14,7 @@ mod gateways;
 mod iam;
 mod logs;
 mod memory;
+mod messages;
 mod network;
 mod proxy;
 mod rds;

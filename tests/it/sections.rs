@@ -9,3 +9,7 @@ mod connections;
 
 mod dns;
 mod firewall;
+//! The real binary against the emulator, section by section.
+
+mod chat;
+mod notifications;

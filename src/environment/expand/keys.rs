@@ -94,5 +94,6 @@ fn key_policy(to: &Expansion) -> Policy {
         ),
     ];
     statements.extend(to.trail_uses_key());
+    statements.extend(super::notifications::key_statements(to));
     policy::document(statements)
 }

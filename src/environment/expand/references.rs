@@ -86,10 +86,18 @@ impl Expansion<'_> {
             ["pipeline", "role"] if self.file.pipeline.is_some() => output("iam_role", "deploy", "arn"),
             ["pipeline", "plan_role"] if self.file.pipeline.is_some() => output("iam_role", "plan", "arn"),
             ["secrets", name, ..] if self.file.secrets.contains_key(name) => self.secret(words),
+            ["notifications", severity, "arn"] if self.severities().any(|named| named == severity) => {
+                output("sns_topic", severity, "arn")
+            }
             ["existing", name, what] if self.file.existing.contains_key(name) => self.existing(name, what),
             [kind, name, what] if kinds::find(kind).is_some() => output(kind, name, what),
             _ => Err(self.unknown(words)),
         }
+    }
+
+    /// The severities that have a topic.
+    fn severities(&self) -> impl Iterator<Item = &'static str> {
+        self.file.notifications.iter().flat_map(|one| one.severities().map(|(severity, _)| severity))
     }
 
     fn certificate(&mut self, name: &str) -> Arg<String> {
@@ -189,6 +197,7 @@ impl Expansion<'_> {
         if file.pipeline.is_some() {
             known.extend(["pipeline.role", "pipeline.plan_role"].map(str::to_owned));
         }
+        known.extend(self.severities().map(|severity| format!("notifications.{severity}.arn")));
         for (name, secret) in &file.secrets {
             let keys = secret.json.iter().flatten().map(|(key, _): (&String, &SecretPart)| key);
             known.extend(keys.map(|key| format!("secrets.{name}.{key}")));

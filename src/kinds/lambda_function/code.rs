@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn the_archive_depends_on_the_code_alone() {
         // Another digest here means that every function of every user would be written again.
-        assert_eq!(code("x = 1\n").sha256().unwrap(), "DIGEST");
+        assert_eq!(code("x = 1\n").sha256().unwrap(), "IlySpJ6xH8Xl2wx70URq1eqHMXN7tAOfgupedsatPVE=");
         assert_ne!(code("x = 2\n").sha256().unwrap(), code("x = 1\n").sha256().unwrap());
     }
 
