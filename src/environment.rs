@@ -341,7 +341,7 @@ impl EnvironmentFile {
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
         service_rules::check_routes(&self.services, rules);
         service_rules::check_calls(&self.services, rules);
-        self.jobs.iter().for_each(|(name, one)| one.check(name, rules));
+        self.jobs.iter().for_each(|(name, one)| one.check(name, &self.services, rules));
         self.check_tags(rules);
         let needy = [
             ("services", !self.services.is_empty()),

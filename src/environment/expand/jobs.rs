@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::services::{arguments, container, definition, firewall, logs, owner, task, variables};
 use super::Expansion;
+use super::services::{arguments, container, definition, firewall, logs, owner, task, variables};
 use crate::address::Address;
 use crate::environment::jobs::Job;
 use crate::environment::network::Tier;
@@ -116,7 +116,8 @@ fn scheduler(to: &mut Expansion, jobs: &[Made]) {
     let families = jobs.iter().flat_map(|job| [family(to, &job.task, ""), family(to, &job.task, ":*")]);
     let run = policy::allow(&["ecs:RunTask"], families.collect::<Vec<_>>()).sid("Run");
     let run = run.when("ArnEquals", "ecs:cluster", [Arg::<String>::output(&cluster, "arn")]);
-    let mut roles: Vec<Arg<String>> = jobs.iter().flat_map(|job| &job.roles).map(|role| Arg::output(role, "arn")).collect();
+    let mut roles: Vec<Arg<String>> =
+        jobs.iter().flat_map(|job| &job.roles).map(|role| Arg::output(role, "arn")).collect();
     roles.sort();
     roles.dedup();
     let pass = policy::allow(&["iam:PassRole"], roles).sid("Roles");
@@ -145,5 +146,7 @@ fn family(to: &Expansion, task: &Address, behind: &str) -> Arg<String> {
     let start = format!("arn:{}:ecs:{}:{}:task-definition/", to.partition(), to.file.region, to.file.account);
     let name = Part::Output(Output { of: task.clone(), name: "family".to_owned() });
     let parts = vec![Part::Text(start), name, Part::Text(behind.to_owned())];
-    super::references::joined(parts.into_iter().filter(|part| !matches!(part, Part::Text(text) if text.is_empty())).collect())
+    super::references::joined(
+        parts.into_iter().filter(|part| !matches!(part, Part::Text(text) if text.is_empty())).collect(),
+    )
 }

@@ -52,7 +52,10 @@ async fn services_call_each_other() {
     }
     let rules = rules(&site.aws).await;
     let expected = |from: &str, to: &str, port: i32| (from.to_owned(), to.to_owned(), port);
-    assert_eq!(rules, [expected("orders", "stock", 9090), expected("stock", "orders", 8080), expected("web", "orders", 8080)]);
+    assert_eq!(
+        rules,
+        [expected("orders", "stock", 9090), expected("stock", "orders", 8080), expected("web", "orders", 8080)]
+    );
     site.converged("test").await;
 
     site.edit("test", "port: 8080, calls: [stock]", "port: 8080");
