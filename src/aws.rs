@@ -301,6 +301,8 @@ mod tests {
             ("DependencyViolation", "", Class::Busy),
             ("InvalidParameterException", "ECS was unable to assume the role", Class::Busy),
             ("InvalidParameterException", "The cpu is invalid", Class::Fatal),
+            ("ValidationException", "ECS service doesn't exist: service/main/api", Class::Busy),
+            ("ValidationException", "The role must allow AWS EventBridge Scheduler to assume the role.", Class::Busy),
             ("AccessDenied", "", Class::Fatal),
             ("LimitExceeded", "too many roles", Class::Fatal),
         ] {
