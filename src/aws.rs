@@ -329,6 +329,8 @@ mod tests {
             ("InvalidParameterValueException", "The role cannot be assumed by Lambda.", Class::Busy),
             ("ResourceConflictException", "The operation cannot be performed at this time.", Class::Busy),
             ("ResourceConflictException", "Function already exist: acme-chat", Class::Fatal),
+            ("ValidationException", "ECS service doesn't exist: service/main/api", Class::Busy),
+            ("ValidationException", "The role must allow AWS EventBridge Scheduler to assume the role.", Class::Busy),
             ("AccessDenied", "", Class::Fatal),
             ("LimitExceeded", "too many roles", Class::Fatal),
         ] {

@@ -405,7 +405,7 @@ impl EnvironmentFile {
         self.notifications.iter().for_each(|one| one.check(rules));
         service_rules::check_routes(&self.services, rules);
         service_rules::check_calls(&self.services, rules);
-        self.jobs.iter().for_each(|(name, one)| one.check(name, rules));
+        self.jobs.iter().for_each(|(name, one)| one.check(name, &self.services, rules));
         self.check_tags(rules);
         let needy = [
             ("services", !self.services.is_empty()),

@@ -32,7 +32,7 @@ pub struct Job {
     /// When it runs: `cron(0 3 * * ? *)` (minute, hour, day, month, weekday, year), `rate(1 hour)`, or once
     /// `at(2030-01-01T00:00:00)`. Default: only when it is called for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^(cron|rate|at)\(.+\)$"), title = "a schedule", example = &"cron(0 3 * * ? *)")]
+    #[schemars(regex(pattern = r"^(cron\(\S+( \S+){5}\)|rate\([1-9][0-9]* (minute|hour|day)s?\)|at\([0-9-]{10}T[0-9:]{8}\))$"), title = "a schedule", example = &"cron(0 3 * * ? *)")]
     pub schedule: Option<String>,
     /// The time zone of the schedule, such as `Europe/Berlin`. Default: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,7 +103,7 @@ impl Job {
         })
     }
 
-    pub(super) fn check(&self, name: &str, rules: &mut Rules<'_>) {
+    pub(super) fn check(&self, name: &str, services: &BTreeMap<String, Service>, rules: &mut Rules<'_>) {
         let of = ["jobs", name];
         match (&self.service, &self.image) {
             (Some(_), Some(_)) => {
@@ -117,7 +117,7 @@ impl Job {
                 let help = "add `service: NAME` to run the image of a service, or `image:` for one of its own";
                 rules.report(error.at(rules.tree.key_place_of(&of), "").help(help));
             }
-            (Some(service), None) => self.check_shared(name, service, rules),
+            (Some(service), None) => self.check_shared(name, service, services, rules),
             (None, Some(_)) => {
                 check_size(of, (self.cpu.unwrap_or(256), self.memory.unwrap_or(512)), rules);
                 for (at, database) in self.egress.iter().enumerate() {
@@ -132,8 +132,11 @@ impl Job {
                 Diagnostic::error("variable_twice", message).at(place("secrets"), "").related(place("environment"), "");
             rules.report(error.help("remove one of the two"));
         }
-        let given =
-            [("timezone", self.timezone.is_some()), ("enabled", self.enabled.is_some()), ("retries", self.retries.is_some())];
+        let given = [
+            ("timezone", self.timezone.is_some()),
+            ("enabled", self.enabled.is_some()),
+            ("retries", self.retries.is_some()),
+        ];
         for (field, _) in given.iter().filter(|(_, given)| *given && self.schedule.is_none()) {
             let error = Diagnostic::error("job", format!("`{field}` is for a schedule, and `jobs.{name}` has none"));
             let error = error.at(rules.tree.key_place_of(&["jobs", name, field]), "");
@@ -142,8 +145,19 @@ impl Job {
     }
 
     /// What a job of a service has from it is not said twice.
-    fn check_shared(&self, name: &str, service: &str, rules: &mut Rules<'_>) {
+    fn check_shared(
+        &self,
+        name: &str,
+        service: &str,
+        services: &BTreeMap<String, Service>,
+        rules: &mut Rules<'_>,
+    ) {
         rules.known("services", service, &["jobs", name, "service"]);
+        // A wrong size of the service itself is told there.
+        if let Some(its) = services.get(service).filter(|_| self.cpu.is_some() || self.memory.is_some()) {
+            let size = (self.cpu.unwrap_or(its.cpu), self.memory.unwrap_or(its.memory));
+            check_size(["jobs", name], size, rules);
+        }
         let given = [
             ("secrets", !self.secrets.is_empty()),
             ("policies", !self.policies.is_empty()),

@@ -177,29 +177,27 @@ impl Service {
 
 /// Fargate offers certain pairs of CPU and memory.
 pub(super) fn check_size(of: [&str; 2], (wanted, much): (u32, u32), rules: &mut Rules<'_>) {
-        let offered = memory_sizes(wanted);
-        if offered.contains(&much) {
-            return;
-        }
-        let (cpu, memory) =
-            (rules.tree.place_of(&[of[0], of[1], "cpu"]), rules.tree.place_of(&[of[0], of[1], "memory"]));
-        let error = if offered.is_empty() {
-            let error = Diagnostic::error("fargate_size", format!("Fargate does not offer {} CPU units", wanted));
-            error.at(cpu, "256, 512, 1024, 2048, 4096, 8192 or 16384")
-        } else {
-            let message = format!("Fargate does not offer {} MB of memory with {} CPU units", much, wanted);
-            let error = Diagnostic::error("fargate_size", message);
-            let (least, most) =
-                (offered.first().copied().unwrap_or_default(), offered.last().copied().unwrap_or_default());
-            let error = error.at(memory, format!("with `cpu: {}` there are {least} to {most}", wanted));
-            if cpu == memory { error } else { error.related(cpu, "") }
-        };
-        let pairs: Vec<String> = nearest_sizes(wanted, much)
-            .iter()
-            .map(|(cpu, memory)| format!("`cpu: {cpu}` with `memory: {memory}`"))
-            .collect();
-        rules.report(error.help(format!("the nearest sizes are {}", pairs.join(", "))));
+    let offered = memory_sizes(wanted);
+    if offered.contains(&much) {
+        return;
     }
+    let (cpu, memory) = (rules.tree.place_of(&[of[0], of[1], "cpu"]), rules.tree.place_of(&[of[0], of[1], "memory"]));
+    let error = if offered.is_empty() {
+        let error = Diagnostic::error("fargate_size", format!("Fargate does not offer {wanted} CPU units"));
+        error.at(cpu, "256, 512, 1024, 2048, 4096, 8192 or 16384")
+    } else {
+        let message = format!("Fargate does not offer {much} MB of memory with {wanted} CPU units");
+        let error = Diagnostic::error("fargate_size", message);
+        let (least, most) = (offered.first().copied().unwrap_or_default(), offered.last().copied().unwrap_or_default());
+        let error = error.at(memory, format!("with `cpu: {wanted}` there are {least} to {most}"));
+        if cpu == memory { error } else { error.related(cpu, "") }
+    };
+    let pairs: Vec<String> = nearest_sizes(wanted, much)
+        .iter()
+        .map(|(cpu, memory)| format!("`cpu: {cpu}` with `memory: {memory}`"))
+        .collect();
+    rules.report(error.help(format!("the nearest sizes are {}", pairs.join(", "))));
+}
 
 /// The sizes nearest to what was asked for: each of the neighbouring CPU sizes with the memory that is nearest.
 fn nearest_sizes(cpu: u32, memory: u32) -> Vec<(u32, u32)> {

@@ -1,6 +1,8 @@
 //! Service Connect of ECS services: by which names tasks of a namespace find each other.
 
-use aws_sdk_ecs::types::{Service as Found, ServiceConnectClientAlias, ServiceConnectConfiguration, ServiceConnectService};
+use aws_sdk_ecs::types::{
+    Service as Found, ServiceConnectClientAlias, ServiceConnectConfiguration, ServiceConnectService,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -100,12 +102,8 @@ mod tests {
 
     #[test]
     fn the_latest_deployment_tells_what_is_connected() {
-        let endpoint = Endpoint {
-            port_name: "main".into(),
-            discovery_name: "orders".into(),
-            host: "orders".into(),
-            port: 8080,
-        };
+        let endpoint =
+            Endpoint { port_name: "main".into(), discovery_name: "orders".into(), host: "orders".into(), port: 8080 };
         let connect = ServiceConnect { namespace_arn: "arn".into(), services: vec![endpoint.clone(), endpoint] };
         let deployment = |status: &str, connect: ServiceConnectConfiguration| {
             Deployment::builder().status(status).service_connect_configuration(connect).build()

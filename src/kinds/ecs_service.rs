@@ -12,9 +12,9 @@ use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::ecs_connect::{Endpoint, ServiceConnect};
 use super::ecs_services::{cluster_of, describe, live, services};
 use super::task_definition::Owner;
-pub use super::ecs_connect::{Endpoint, ServiceConnect};
 use super::{adopt, ecs, ecs_rollout, ecs_services, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;

@@ -115,8 +115,7 @@ impl Kind for ScalableTarget {
         let request = aws.autoscaling().describe_scalable_targets().service_namespace(ServiceNamespace::Ecs);
         let pages = request.into_paginator().items().send();
         let targets = aws.call("autoscaling:DescribeScalableTargets", pages.collect::<Result<Vec<_>, _>>());
-        let (targets, policies, index) =
-            tokio::try_join!(targets, policies(aws, None), tagging::index(aws, scope))?;
+        let (targets, policies, index) = tokio::try_join!(targets, policies(aws, None), tagging::index(aws, scope))?;
         let candidates = targets.iter().filter(|target| {
             let known = target.scalable_target_arn().and_then(|arn| index.get(arn));
             // The index may lag behind: services that we named are looked at beside it.
@@ -186,7 +185,8 @@ impl Kind for ScalableTarget {
 }
 
 /// The request of a registration.
-type Registration = aws_sdk_applicationautoscaling::operation::register_scalable_target::builders::RegisterScalableTargetFluentBuilder;
+type Registration =
+    aws_sdk_applicationautoscaling::operation::register_scalable_target::builders::RegisterScalableTargetFluentBuilder;
 
 impl ScalableTarget {
     fn registration(&self, aws: &Aws, id: &str) -> Registration {

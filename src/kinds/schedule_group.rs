@@ -97,6 +97,10 @@ impl Kind for ScheduleGroup {
             Ok(_) => Ok(name),
             Err(failure) if failure.code == "ConflictException" && failure.message.contains("exist") => {
                 let found = find(aws, &name).await?;
+                // One that goes frees its name in a while.
+                if found.as_ref().is_some_and(|found| found.health == Health::Tombstone) {
+                    return Err(failure.class(Class::Busy));
+                }
                 adopt::adopt(self, aws, making, (&name, found), "scheduler:CreateScheduleGroup").await
             }
             Err(failure) => Err(failure),
@@ -118,7 +122,7 @@ impl Kind for ScheduleGroup {
         }
         for name in there.schedules.keys().filter(|name| !wanted.schedules.contains_key(*name)) {
             let request = aws.scheduler().delete_schedule().group_name(&live.id).name(name);
-            match aws.call("scheduler:DeleteSchedule", request.send()).await {
+            match aws.call("scheduler:DeleteSchedule", request.send()).await.map_err(conflict) {
                 Err(failure) if failure.class != Class::NotFound => return Err(failure),
                 _ => {}
             }
@@ -145,7 +149,7 @@ impl Kind for ScheduleGroup {
             return Ok(());
         }
         let request = aws.scheduler().delete_schedule_group().name(&live.id);
-        aws.call("scheduler:DeleteScheduleGroup", request.send()).await.map(drop)
+        aws.call("scheduler:DeleteScheduleGroup", request.send()).await.map(drop).map_err(conflict)
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {
@@ -193,7 +197,12 @@ async fn update(aws: &Aws, group: &str, name: &str, schedule: &Schedule) -> Resu
         .state(state(schedule))
         .flexible_time_window(exactly()?)
         .target(schedule.target()?);
-    aws.call("scheduler:UpdateSchedule", request.send()).await.map(drop)
+    aws.call("scheduler:UpdateSchedule", request.send()).await.map(drop).map_err(conflict)
+}
+
+/// Another change of the same thing must finish first.
+fn conflict(failure: Failure) -> Failure {
+    if failure.code == "ConflictException" { failure.class(Class::Busy) } else { failure }
 }
 
 fn state(schedule: &Schedule) -> ScheduleState {

@@ -25,7 +25,7 @@ pub struct TraceGroup {
     /// Whether X-Ray looks for anomalies. It costs extra.
     #[serde(default)]
     pub insights: bool,
-    /// Whether it tells of them through EventBridge.
+    /// Whether it sends them as events.
     #[serde(default)]
     pub notifications: bool,
     #[serde(default)]

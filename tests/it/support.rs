@@ -79,7 +79,7 @@ impl Bench {
     pub async fn create<K: Kind>(&self, name: &str, spec: &K) -> Live<K> {
         let making = making::<K>(name);
         let id = spec.create(&self.aws, &making).await.expect("create");
-        let outputs = self.settle::<K>(&id).await.expect("ready after create");
+        let outputs = self.appear::<K>(&id).await.expect("ready after create");
         let tagged = infra::tags::decode(&infra::tags::encode(&making.identity, &BTreeMap::default())).expect("tags");
         let mut shell = Live::new(tagged, id.clone(), spec.shell());
         shell.outputs = outputs.clone();
@@ -122,6 +122,17 @@ impl Bench {
         let [live] = &found[..] else { panic!("one live {name}, not {}", found.len()) };
         assert_eq!(fields(&live.spec), fields(spec), "what was written is what is read");
         live.clone()
+    }
+
+    /// What AWS has just made, it may not show yet.
+    async fn appear<K: Kind>(&self, id: &Id) -> Option<Outputs> {
+        for _ in 0..40 {
+            if let Some(outputs) = self.settle::<K>(id).await {
+                return Some(outputs);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        None
     }
 
     async fn settle<K: Kind>(&self, id: &Id) -> Option<Outputs> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::services::{arguments, container, definition, firewall, logs, owner, task, variables};
 use super::Expansion;
+use super::services::{arguments, container, definition, firewall, logs, owner, task, variables};
 use crate::address::Address;
 use crate::environment::jobs::Job;
 use crate::environment::network::Tier;
@@ -24,6 +24,8 @@ struct Made {
     /// The roles that its task has.
     roles: [Address; 2],
     owner: Owner,
+    /// Whether it stands where its service does, in the public subnets.
+    public: bool,
 }
 
 pub(super) fn expand(to: &mut Expansion) {
@@ -52,11 +54,12 @@ fn make(to: &mut Expansion, name: &str, job: &Job) -> Option<Made> {
         let firewall = firewall(to, &resource, &service, origin);
         let logs = logs(to, &resource, &format!("jobs/{name}"), origin);
         let task = task(to, &resource, &service, &logs, origin);
-        return Some(Made { task, firewall, roles: role(&resource), owner: owner(&service) });
+        return Some(Made { task, firewall, roles: role(&resource), owner: owner(&service), public: service.public });
     }
     let of = job.service.as_deref().filter(|of| to.file.services.contains_key(*of))?;
     let (task, owner) = shared(to, name, job, of);
-    Some(Made { task, firewall: Address::new("security_group", of), roles: role(of), owner })
+    let public = to.file.services[of].public;
+    Some(Made { task, firewall: Address::new("security_group", of), roles: role(of), owner, public })
 }
 
 /// The task of a job that runs the image of a service: what the service is, with another command.
@@ -98,9 +101,9 @@ fn schedule(to: &mut Expansion, job: &Job, expression: &str, made: &Made) -> Sch
         // Without a revision: the latest one runs, also that of a release.
         task_definition_arn: family(to, &made.task, ""),
         role_arn: Arg::output(&Address::new("iam_role", "scheduler"), "arn"),
-        subnets: to.subnets(Tier::Private),
+        subnets: to.subnets(if made.public { Tier::Public } else { Tier::Private }),
         security_groups: vec![Arg::output(&made.firewall, "id")],
-        assign_public_ip: false,
+        assign_public_ip: made.public,
         retries: job.retries.unwrap_or(RETRIES),
     }
 }
@@ -116,7 +119,8 @@ fn scheduler(to: &mut Expansion, jobs: &[Made]) {
     let families = jobs.iter().flat_map(|job| [family(to, &job.task, ""), family(to, &job.task, ":*")]);
     let run = policy::allow(&["ecs:RunTask"], families.collect::<Vec<_>>()).sid("Run");
     let run = run.when("ArnEquals", "ecs:cluster", [Arg::<String>::output(&cluster, "arn")]);
-    let mut roles: Vec<Arg<String>> = jobs.iter().flat_map(|job| &job.roles).map(|role| Arg::output(role, "arn")).collect();
+    let mut roles: Vec<Arg<String>> =
+        jobs.iter().flat_map(|job| &job.roles).map(|role| Arg::output(role, "arn")).collect();
     roles.sort();
     roles.dedup();
     let pass = policy::allow(&["iam:PassRole"], roles).sid("Roles");
@@ -145,5 +149,7 @@ fn family(to: &Expansion, task: &Address, behind: &str) -> Arg<String> {
     let start = format!("arn:{}:ecs:{}:{}:task-definition/", to.partition(), to.file.region, to.file.account);
     let name = Part::Output(Output { of: task.clone(), name: "family".to_owned() });
     let parts = vec![Part::Text(start), name, Part::Text(behind.to_owned())];
-    super::references::joined(parts.into_iter().filter(|part| !matches!(part, Part::Text(text) if text.is_empty())).collect())
+    super::references::joined(
+        parts.into_iter().filter(|part| !matches!(part, Part::Text(text) if text.is_empty())).collect(),
+    )
 }

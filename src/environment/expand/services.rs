@@ -124,13 +124,7 @@ pub(super) fn firewall(to: &mut Expansion, name: &str, service: &Service, origin
     to.add(name, &origin, &group)
 }
 
-pub(super) fn task(
-    to: &mut Expansion,
-    name: &str,
-    service: &Service,
-    logs: &Address,
-    origin: [&str; 2],
-) -> Address {
+pub(super) fn task(to: &mut Expansion, name: &str, service: &Service, logs: &Address, origin: [&str; 2]) -> Address {
     let mut container = container(to, service, logs, origin);
     // Named also where nobody calls it yet, so that a first caller changes nothing about what runs.
     if service.route.is_none() && origin[0] == "services" {
