@@ -4,6 +4,7 @@
 //! variables, the JSON schema of the types below, and the rules that no schema can say. A file that passes is an
 //! [`EnvironmentFile`], and its tree stays at hand so that later steps can point into it.
 
+pub mod caches;
 pub mod certificates;
 pub mod check;
 pub mod databases;
@@ -34,6 +35,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
+use self::caches::Cache;
 use self::certificates::Certificate;
 pub use self::check::check_schema;
 use self::databases::Database;
@@ -85,7 +87,7 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^>= ?[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9})?$"), title = "a version requirement", example = &">=0.3")]
     pub requires: Option<String>,
-    /// The network. Services and databases need one.
+    /// The network. Services, databases and caches need one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// Load balancers, by name.
@@ -104,6 +106,10 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub databases: BTreeMap<String, Database>,
+    /// Caches, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = names()))]
+    pub caches: BTreeMap<String, Cache>,
     /// Secrets, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -326,11 +332,16 @@ impl EnvironmentFile {
         self.certificates.iter().for_each(|(name, one)| one.check(name, rules));
         self.services.iter().for_each(|(name, one)| one.check(name, rules));
         self.databases.iter().for_each(|(name, one)| one.check(name, rules));
+        self.caches.iter().for_each(|(name, one)| one.check(name, rules));
         self.secrets.iter().for_each(|(name, one)| one.check(name, rules));
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
         service_rules::check_routes(&self.services, rules);
         self.check_tags(rules);
-        let needy = [("services", !self.services.is_empty()), ("databases", !self.databases.is_empty())];
+        let needy = [
+            ("services", !self.services.is_empty()),
+            ("databases", !self.databases.is_empty()),
+            ("caches", !self.caches.is_empty()),
+        ];
         let network =
             self.network.is_some() || wrong.iter().any(|path| path.first().is_some_and(|first| first == "network"));
         if let Some((section, _)) = needy.iter().find(|(_, present)| *present && !network) {

@@ -1,5 +1,6 @@
 //! From sections to resources: what each section of a file makes in AWS, and what its references mean.
 
+mod caches;
 mod databases;
 mod keys;
 mod load_balancers;
@@ -50,6 +51,7 @@ pub(super) fn expand(
     keys::expand(&mut expansion);
     load_balancers::expand(&mut expansion);
     databases::expand(&mut expansion);
+    caches::expand(&mut expansion);
     services::expand(&mut expansion);
     expansion.raw(tree);
     (expansion.resources, expansion.wrong, expansion.found)

@@ -75,7 +75,7 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 21, max = 200))]
     pub ephemeral_storage: Option<u16>,
-    /// The databases that it connects to, by name; their firewalls open for it: `[main]`.
+    /// The databases and caches that it connects to, by name; their firewalls open for it: `[main]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress: Vec<String>,
     /// Whether tasks stand in the public subnets with an address of their own. Default: false.

@@ -4,6 +4,7 @@
 mod certificate;
 mod core;
 mod ecs;
+mod elasticache;
 mod elb;
 mod end_to_end;
 mod executor;
@@ -16,6 +17,7 @@ mod proxy;
 mod rds;
 mod route_table;
 mod secrets;
+mod sections;
 mod security_group;
 mod support;
 mod tidy;

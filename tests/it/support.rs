@@ -123,6 +123,11 @@ impl Bench {
         live.clone()
     }
 
+    /// Waits until what others have made is ready.
+    pub async fn settled<K: Kind>(&self, id: &str) {
+        self.settle::<K>(&id.to_owned()).await.expect("ready");
+    }
+
     async fn settle<K: Kind>(&self, id: &Id) -> Option<Outputs> {
         for _ in 0..200 {
             match K::poll(&self.aws, id).await {

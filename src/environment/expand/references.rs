@@ -64,6 +64,11 @@ impl Expansion<'_> {
                 _ => Err(self.unknown(words)),
             },
             ["databases", name, ..] if self.file.databases.contains_key(name) => self.database(words),
+            ["caches", name, what @ ("endpoint" | "reader" | "port" | "arn")]
+                if self.file.caches.contains_key(name) =>
+            {
+                output("replication_group", name, what)
+            }
             ["secrets", name, ..] if self.file.secrets.contains_key(name) => self.secret(words),
             ["existing", name, what] if self.file.existing.contains_key(name) => self.existing(name, what),
             [kind, name, what] if kinds::find(kind).is_some() => output(kind, name, what),
@@ -150,6 +155,7 @@ impl Expansion<'_> {
         section("services", file.services.keys().collect(), &[".security_group", ".log_group", ".task_role"]);
         let database = [".endpoint", ".port", ".name", ".username", ".master.username", ".master.password", ".arn"];
         section("databases", file.databases.keys().collect(), &database);
+        section("caches", file.caches.keys().collect(), &[".endpoint", ".reader", ".port", ".arn"]);
         section("secrets", file.secrets.keys().collect(), &["", ".arn", ".name"]);
         section("existing", file.existing.keys().collect(), &[".id", ".arn"]);
         for (name, secret) in &file.secrets {

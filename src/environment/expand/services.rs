@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Expansion;
 use crate::address::Address;
+use crate::environment::caches;
 use crate::environment::network::Tier;
 use crate::environment::releases::Strategy;
 use crate::environment::services::{Architecture, Service};
@@ -74,7 +75,7 @@ struct Shape<'a> {
     firewall: &'a Address,
 }
 
-/// In: its load balancer. Out: its databases, and HTTPS, which AWS's own services need.
+/// In: its load balancer. Out: its databases and caches, and HTTPS, which AWS's own services need.
 fn firewall(to: &mut Expansion, name: &str, service: &Service) -> Address {
     let group = |name: String| Peer::SecurityGroup(Arg::output(&Address::new("security_group", name), "id"));
     let mut ingress = Vec::new();
@@ -85,6 +86,9 @@ fn firewall(to: &mut Expansion, name: &str, service: &Service) -> Address {
     for database in to.databases_of(name) {
         let port = to.file.databases[&database].engine.port();
         egress.push(Rule::tcp(port, group(format!("db-{database}")), &format!("database {database}")));
+    }
+    for cache in to.caches_of(name) {
+        egress.push(Rule::tcp(caches::PORT, group(format!("cache-{cache}")), &format!("cache {cache}")));
     }
     let origin = ["services", name];
     let group = SecurityGroup {
