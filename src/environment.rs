@@ -8,6 +8,7 @@ pub mod backups;
 pub mod audit;
 pub mod buckets;
 pub mod allow;
+pub mod caches;
 pub mod certificates;
 pub mod check;
 pub mod databases;
@@ -49,6 +50,7 @@ use self::backups::Backup;
 use self::audit::Audit;
 use self::buckets::Bucket;
 use self::allow::Allowance;
+use self::caches::Cache;
 use self::certificates::Certificate;
 pub use self::check::check_schema;
 use self::databases::Database;
@@ -107,7 +109,7 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^>= ?[0-9]{1,9}\.[0-9]{1,9}(\.[0-9]{1,9})?$"), title = "a version requirement", example = &">=0.3")]
     pub requires: Option<String>,
-    /// The network. Services and databases need one.
+    /// The network. Services, databases and caches need one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// Load balancers, by name.
@@ -140,6 +142,10 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub databases: BTreeMap<String, Database>,
+    /// Caches, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = names()))]
+    pub caches: BTreeMap<String, Cache>,
     /// Secrets, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -394,6 +400,7 @@ impl EnvironmentFile {
         }
         self.services.iter().for_each(|(name, one)| one.check(name, rules));
         self.databases.iter().for_each(|(name, one)| one.check(name, rules));
+        self.caches.iter().for_each(|(name, one)| one.check(name, rules));
         self.secrets.iter().for_each(|(name, one)| one.check(name, rules));
         self.registries.iter().for_each(|(name, one)| one.check(name, rules));
         self.pipeline.iter().for_each(|one| one.check(rules));
@@ -411,6 +418,7 @@ impl EnvironmentFile {
             ("services", !self.services.is_empty()),
             ("databases", !self.databases.is_empty()),
             ("jobs", !self.jobs.is_empty()),
+            ("caches", !self.caches.is_empty()),
         ];
         let network =
             self.network.is_some() || wrong.iter().any(|path| path.first().is_some_and(|first| first == "network"));

@@ -1,7 +1,5 @@
 """ElastiCache: replication groups and the nodes that they consist of, subnet groups, parameter groups."""
 
-import time
-
 from moto.core.resource_tagging import TaggedResource
 from moto.core.responses import ActionResult, EmptyResult, PaginatedResult
 from moto.elasticache.exceptions import CacheClusterNotFound, CacheSubnetGroupNotFound, ElastiCacheException, ReplicationGroupNotFound
@@ -13,8 +11,8 @@ from .patch import around, define
 
 # The version that a minor one means, as CreateReplicationGroup chooses it.
 VERSIONS = {"valkey": {"7.2": "7.2.6", "8.0": "8.0.1", "8.1": "8.1.0"}, "redis": {"6.2": "6.2.6", "7.0": "7.0.7", "7.1": "7.1.0"}}
-# Seconds that stand for the minutes in which a group is made, changed or deleted.
-BUSY = 0.2
+# Looks at a group (DescribeReplicationGroups) that stand for the minutes in which it is made, changed or deleted.
+LOOKS = 3
 NAMES = ["ReplicationGroupId", "CacheSubnetGroupName", "CacheParameterGroupName", "FinalSnapshotIdentifier"]
 
 
@@ -29,18 +27,22 @@ def family(engine, version):
     return "redis6.x" if (engine, major) == ("redis", "6") else f"{engine}{major}"
 
 
-def settle(backend):
-    """What is being made, changed or deleted is done after a while."""
-    for name, group in list(backend.replication_groups.items()):
-        if group.status != "available" and time.monotonic() > group.busy_until:
-            if group.status == "deleting":
-                del backend.replication_groups[name]
-            else:
-                group.status = "available"
-
-
 def begin(group, status):
-    group.status, group.busy_until = status, time.monotonic() + BUSY
+    group.status, group.looks = status, 0
+
+
+@around(ElastiCacheBackend, "describe_replication_groups")
+def look(original, self, replication_group_id=None):
+    """What is being made, changed or deleted is done after a while."""
+    for name, group in list(self.replication_groups.items()):
+        if group.status == "available" or replication_group_id not in (None, name):
+            continue
+        group.looks += 1
+        if group.looks >= LOOKS and group.status == "deleting":
+            del self.replication_groups[name]
+        elif group.looks >= LOOKS:
+            group.status = "available"
+    return original(self, replication_group_id)
 
 
 @around(ElastiCacheResponse, "call_action")
@@ -49,7 +51,6 @@ def prepare(original, self):
     for name in NAMES:
         if isinstance(self.params.get(name), str):
             self.params[name] = self.params[name].lower()
-    settle(self.elasticache_backend)
     return original(self)
 
 
@@ -349,8 +350,7 @@ def delete_cache_parameter_group(self):
 
 @around(ElastiCacheBackend, "iter_tagged_resources")
 def tagged_parameter_groups(original, self):
-    """GetResources knows parameter groups, and forgets what is gone."""
-    settle(self)
+    """GetResources knows parameter groups."""
     yield from original(self)
     for group in self.parameter_groups.values():
         tags = self.tagging_service.get_tag_dict_for_resource(group["ARN"])
@@ -359,7 +359,6 @@ def tagged_parameter_groups(original, self):
 
 def groups(backend):
     caches = users.of("elasticache", backend)
-    settle(caches)
     return [(group, caches.cache_subnet_groups.get(group.cache_subnet_group_name)) for group in caches.replication_groups.values()]
 
 

@@ -3,6 +3,7 @@
 mod backups;
 mod buckets;
 mod connections;
+mod caches;
 mod databases;
 mod jobs;
 mod dns;
@@ -61,6 +62,7 @@ pub(super) fn expand(
     buckets::expand(&mut expansion);
     load_balancers::expand(&mut expansion);
     databases::expand(&mut expansion);
+    caches::expand(&mut expansion);
     services::expand(&mut expansion);
     registries::expand(&mut expansion);
     backups::expand(&mut expansion);

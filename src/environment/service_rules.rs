@@ -48,8 +48,9 @@ impl Service {
         self.check_health(name, rules);
         self.check_route(name, rules);
         self.check_release(name, rules);
-        for (at, database) in self.egress.iter().enumerate() {
-            rules.known("databases", database, &["services", name, "egress", &at.to_string()]);
+        for (at, other) in self.egress.iter().enumerate() {
+            let section = if rules.names("caches").contains(&other.as_str()) { "caches" } else { "databases" };
+            rules.known(section, other, &["services", name, "egress", &at.to_string()]);
         }
         for key in self.environment.keys().filter(|key| self.secrets.contains_key(*key)) {
             let message = format!("the variable `{key}` stands in both `environment` and `secrets`");

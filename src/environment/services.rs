@@ -82,7 +82,7 @@ pub struct Service {
     /// Whether its requests are traced, where the file has `tracing`. Default: true.
     #[serde(default = "yes")]
     pub tracing: bool,
-    /// The databases that it connects to, by name; their firewalls open for it: `[main]`.
+    /// The databases and caches that it connects to, by name; their firewalls open for it: `[main]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress: Vec<String>,
     /// Whether tasks stand in the public subnets with an address of their own. Default: false.

@@ -2,6 +2,8 @@
 
 mod read;
 
+pub use self::read::family;
+
 use std::time::Duration;
 
 use futures::future::{try_join, try_join_all};

@@ -12,6 +12,7 @@ mod interrupted;
 mod json;
 mod killed;
 mod life;
+mod localstack;
 mod locks;
 mod network;
 mod objects;

@@ -7,6 +7,7 @@ mod core;
 mod delivery;
 mod dns;
 mod ecs;
+mod elasticache;
 mod elb;
 mod end_to_end;
 mod executor;

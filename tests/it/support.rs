@@ -12,6 +12,9 @@ use infra::value::{self, Fields, Outputs};
 
 pub const REGION: &str = "us-east-1";
 
+/// The status by which `localstack/up --localstack` says that its Python is missing.
+const NO_PYTHON: i32 = 3;
+
 /// A running emulator. It ends with this process.
 pub struct Emulator {
     pub variables: BTreeMap<String, String>,
@@ -19,21 +22,35 @@ pub struct Emulator {
 
 impl Emulator {
     pub fn start() -> Self {
+        Self::run(&[]).expect("this needs no Python of its own")
+    }
+
+    /// LocalStack itself; `None` where its Python is missing.
+    pub fn localstack() -> Option<Self> {
+        Self::run(&["--localstack"])
+    }
+
+    fn run(arguments: &[&str]) -> Option<Self> {
         let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/localstack/up"))
+            .args(arguments)
             .env("INFRA_EMULATOR_PARENT", std::process::id().to_string())
             .output()
             .expect("localstack/up runs");
+        if output.status.code() == Some(NO_PYTHON) {
+            return None;
+        }
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).expect("export lines are text");
         let pair = |line: &str| {
             let (key, value) = line.strip_prefix("export ")?.split_once('=')?;
             Some((key.to_owned(), value.trim_matches(['"', '\'']).to_owned()))
         };
-        Self { variables: text.lines().filter_map(pair).collect() }
+        Some(Self { variables: text.lines().filter_map(pair).collect() })
     }
 
     pub async fn aws(&self) -> Arc<Aws> {
-        let credentials = aws_credential_types::Credentials::for_tests();
+        let (id, secret) = (&self.variables["AWS_ACCESS_KEY_ID"], &self.variables["AWS_SECRET_ACCESS_KEY"]);
+        let credentials = aws_credential_types::Credentials::new(id, secret, None, None, "tests");
         let http = aws_smithy_http_client::Builder::new().build_http();
         let config = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
@@ -133,6 +150,11 @@ impl Bench {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         None
+    }
+
+    /// Waits until what others have made is ready.
+    pub async fn settled<K: Kind>(&self, id: &str) {
+        self.settle::<K>(&id.to_owned()).await.expect("ready");
     }
 
     async fn settle<K: Kind>(&self, id: &Id) -> Option<Outputs> {

@@ -44,18 +44,12 @@ pub(super) fn expand(to: &mut Expansion) {
 
 /// In: the services that use it. Out: nothing.
 fn firewall(to: &mut Expansion, name: &str, database: &Database) -> Address {
-    let mut users = to.workloads();
-    users.retain(|user| to.databases_of(user).contains(&name.to_owned()));
-    let rule = |service: String| {
-        let group = Arg::output(&Address::new("security_group", service.clone()), "id");
-        Rule::tcp(database.engine.port(), Peer::SecurityGroup(group), &service)
-    };
     let origin = ["databases", name];
     let group = SecurityGroup {
         vpc_id: to.vpc(&origin),
         name: None,
         description: format!("Database {name}"),
-        ingress: users.into_iter().map(rule).collect(),
+        ingress: to.users_of("databases", name, database.engine.port()),
         egress: Vec::new(),
         exclusive: false,
         tags: Tags::new(),
@@ -156,21 +150,5 @@ fn instance(
         },
         final_snapshot: true,
         tags: Tags::new(),
-    }
-}
-
-impl Expansion<'_> {
-    /// The databases that a service, or a job, connects to: those that it lists, and those that its variables speak of.
-    /// What a job of a service speaks of is the service's too, whose firewall it has.
-    pub(super) fn databases_of(&self, service: &str) -> Vec<String> {
-        let Some(section) = self.workload(service) else { return Vec::new() };
-        let jobs = self.file.jobs.values().filter(|job| job.service.as_deref() == Some(service));
-        let texts = section.environment.values().chain(section.secrets.values());
-        let texts = texts.chain(jobs.flat_map(|job| job.environment.values()));
-        let texts: Vec<&str> = texts.map(|text| text.as_str()).collect();
-        let speaks = |name: &&String| {
-            section.egress.contains(*name) || texts.iter().any(|text| text.contains(&format!("${{databases.{name}.")))
-        };
-        self.file.databases.keys().filter(speaks).cloned().collect()
     }
 }

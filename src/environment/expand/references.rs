@@ -85,6 +85,11 @@ impl Expansion<'_> {
             }
             ["pipeline", "role"] if self.file.pipeline.is_some() => output("iam_role", "deploy", "arn"),
             ["pipeline", "plan_role"] if self.file.pipeline.is_some() => output("iam_role", "plan", "arn"),
+            ["caches", name, what @ ("endpoint" | "reader" | "port" | "arn")]
+                if self.file.caches.contains_key(name) =>
+            {
+                output("replication_group", name, what)
+            }
             ["secrets", name, ..] if self.file.secrets.contains_key(name) => self.secret(words),
             ["notifications", severity, "arn"] if self.severities().any(|named| named == severity) => {
                 output("sns_topic", severity, "arn")
@@ -190,6 +195,7 @@ impl Expansion<'_> {
         section("jobs", file.jobs.keys().collect(), &[".security_group", ".log_group", ".task_role", ".family"]);
         let database = [".endpoint", ".port", ".name", ".username", ".master.username", ".master.password", ".arn"];
         section("databases", file.databases.keys().collect(), &database);
+        section("caches", file.caches.keys().collect(), &[".endpoint", ".reader", ".port", ".arn"]);
         section("secrets", file.secrets.keys().collect(), &["", ".arn", ".name"]);
         section("registries", file.registries.keys().collect(), &[".url", ".arn", ".name"]);
         section("buckets", file.buckets.keys().collect(), &[".name", ".arn", ".domain"]);

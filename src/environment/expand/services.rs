@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Expansion, tracing};
 use crate::address::Address;
+use crate::environment::caches;
 use crate::environment::network::Tier;
 use crate::environment::releases::Strategy;
 use crate::environment::services::{Architecture, Service};
@@ -90,8 +91,9 @@ struct Shape<'a> {
     firewall: &'a Address,
 }
 
-/// In: its load balancer, and the services that call it. Out: the services that it calls, its databases, and HTTPS, which
-/// AWS's own services need. `name` is that of its resources, `origin` the part of the file that they come from.
+/// In: its load balancer, and the services that call it. Out: the services that it calls, its databases and caches, and
+/// HTTPS, which AWS's own services need. `name` is that of its resources, `origin` the part of the file that they come
+/// from.
 pub(super) fn firewall(to: &mut Expansion, name: &str, service: &Service, origin: [&str; 2]) -> Address {
     let group = |name: String| Peer::SecurityGroup(Arg::output(&Address::new("security_group", name), "id"));
     let mut ingress = Vec::new();
@@ -103,13 +105,16 @@ pub(super) fn firewall(to: &mut Expansion, name: &str, service: &Service, origin
         ingress.extend(callers.map(|(caller, _)| Rule::tcp(port, group(caller.clone()), &format!("service {caller}"))));
     }
     let mut egress = to.https_egress(service);
-    for database in to.databases_of(name) {
+    for database in to.used_by(name, "databases", to.file.databases.keys()) {
         let port = to.file.databases[&database].engine.port();
         egress.push(Rule::tcp(port, group(format!("db-{database}")), &format!("database {database}")));
     }
     for callee in service.calls.iter().collect::<BTreeSet<_>>() {
         let port = to.file.services.get(callee).and_then(|callee| callee.port);
         egress.extend(port.map(|port| Rule::tcp(port, group(callee.clone()), &format!("service {callee}"))));
+    }
+    for cache in to.used_by(name, "caches", to.file.caches.keys()) {
+        egress.push(Rule::tcp(caches::PORT, group(format!("cache-{cache}")), &format!("cache {cache}")));
     }
     let kind = if origin[0] == "jobs" { "Job" } else { "Service" };
     let group = SecurityGroup {
@@ -302,6 +307,35 @@ impl Expansion<'_> {
     pub(super) fn workloads(&self) -> Vec<String> {
         let own = self.file.jobs.iter().filter(|(_, job)| job.image.is_some());
         self.file.services.keys().cloned().chain(own.map(|(name, _)| format!("job-{name}"))).collect()
+    }
+
+    /// Which of these entries of a section a service, or a job, connects to: those that it lists, and those that its
+    /// variables speak of. What a job of a service speaks of is the service's too, whose firewall it has.
+    pub(super) fn used_by<'a>(
+        &self,
+        name: &str,
+        section: &str,
+        entries: impl IntoIterator<Item = &'a String>,
+    ) -> Vec<String> {
+        let Some(workload) = self.workload(name) else { return Vec::new() };
+        let jobs = self.file.jobs.values().filter(|job| job.service.as_deref() == Some(name));
+        let texts = workload.environment.values().chain(workload.secrets.values());
+        let texts: Vec<&str> = texts.chain(jobs.flat_map(|job| job.environment.values())).map(Text::as_str).collect();
+        let speaks = |entry: &&String| {
+            workload.egress.contains(*entry) || texts.iter().any(|text| text.contains(&format!("${{{section}.{entry}.")))
+        };
+        entries.into_iter().filter(speaks).cloned().collect()
+    }
+
+    /// Rules that let in, on this port, every service and job that connects to this entry of a section.
+    pub(super) fn users_of(&self, section: &str, entry: &str, port: u16) -> Vec<Rule> {
+        let entry = entry.to_owned();
+        let users = self.workloads().into_iter().filter(|user| !self.used_by(user, section, [&entry]).is_empty());
+        let rule = |user: String| {
+            let group = Arg::output(&Address::new("security_group", user.clone()), "id");
+            Rule::tcp(port, Peer::SecurityGroup(group), &user)
+        };
+        users.map(rule).collect()
     }
 
     /// Whether the requests of a service are traced.

@@ -57,13 +57,17 @@ impl Site {
     /// An empty account, and a folder with `environments/production.yaml`: a network, services and a database, which is
     /// enough to show what the engine does.
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(folder.path().join("environments")).expect("a folder in it");
-        let emulator = Emulator::start();
-        let aws = emulator.aws().await;
-        let site = Self { emulator, aws, folder };
+        let site = Self::on(Emulator::start()).await;
         site.write(PRODUCTION, include_str!("core.yaml"));
         site
+    }
+
+    /// A site without environments on this emulator.
+    pub async fn on(emulator: Emulator) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("environments")).expect("a folder in it");
+        let aws = emulator.aws().await;
+        Self { emulator, aws, folder }
     }
 
     /// An empty account, and the environments of this repository.
