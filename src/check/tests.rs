@@ -1,6 +1,7 @@
 //! Each rule fires from a file that a user can write, and none on production as it stands.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde_json::{Value as Json, json};
 
@@ -36,9 +37,10 @@ fn codes(checked: &Checked) -> BTreeSet<String> {
 /// What is found in production after a change that is not found before it.
 #[track_caller]
 fn more(old: &str, new: &str, beside: &[(&str, Json)]) -> Vec<String> {
+    static BEFORE: LazyLock<BTreeSet<String>> = LazyLock::new(|| codes(&found("production", PRODUCTION, &[])));
     assert!(PRODUCTION.contains(old), "{old}");
     let after = codes(&found("production", &PRODUCTION.replacen(old, new, 1), beside));
-    after.difference(&codes(&found("production", PRODUCTION, &[]))).cloned().collect()
+    after.difference(&BEFORE).cloned().collect()
 }
 
 /// Changes of production, and what is found then.
