@@ -225,18 +225,20 @@ fn raw_resources_are_looked_at() {
     }
 }
 
+type Beside = (Vec<(&'static str, Json)>, &'static [&'static str]);
+
 /// Resources of kinds of which only some fields matter, and what is found on them.
-fn beside() -> Vec<(Vec<(&'static str, Json)>, &'static [&'static str])> {
+fn beside() -> Vec<Beside> {
     let key = json!({ "${}": [{ "output": { "of": "kms_key.main", "name": "arn" } }] });
     let topic = json!({ "${}": [{ "output": { "of": "sns_topic.warning", "name": "arn" } }] });
     vec![
         (
-            vec![("bucket.x", json!({ "versioning": true, "kms_key_arn": key, "block_public_policy": false }))],
+            vec![("bucket.x", json!({ "versioning": true, "kms_key_arn": key, "public": true }))],
             &["bucket.x public_bucket"],
         ),
         (vec![("bucket.x", json!({ "versioning": false, "kms_key_arn": key }))], &["bucket.x no_versioning"]),
         (vec![("bucket.x", json!({ "versioning": true }))], &["bucket.x key_not_used"]),
-        (vec![("bucket.x", json!({ "versioning": true, "encryption": { "kms_key_arn": key } }))], &[]),
+        (vec![("bucket.x", json!({ "versioning": true, "public": false, "kms_key_arn": key }))], &[]),
         (vec![("sns_topic.warning", json!({}))], &["sns_topic.warning key_not_used"]),
         (
             vec![(
@@ -249,13 +251,13 @@ fn beside() -> Vec<(Vec<(&'static str, Json)>, &'static [&'static str])> {
             vec![("metric_alarm.a", json!({})), ("metric_alarm.b", json!({ "ok_actions": [] }))],
             &["metric_alarm.a no_alarm_target"],
         ),
-        (vec![("metric_alarm.a", json!({})), ("metric_alarm.b", json!({ "actions": [topic] }))], &[]),
+        (vec![("metric_alarm.a", json!({})), ("metric_alarm.b", json!({ "alarm_actions": [topic] }))], &[]),
         (
             vec![("lambda_function.x", json!({ "environment": { "TOKEN": "abc" } }))],
             &["lambda_function.x plain_secret"],
         ),
         (
-            vec![("replication_group.x", json!({ "kms_key_arn": key, "at_rest_encryption": false }))],
+            vec![("replication_group.x", json!({ "kms_key_arn": key, "encrypted": false }))],
             &["replication_group.x unencrypted_cache"],
         ),
         (
