@@ -103,7 +103,7 @@ impl Aws {
         Self::new(config)
     }
 
-    /// The same account in another region. What is global (Route 53, CloudFront's certificates) is asked in us-east-1.
+    /// The same account in another region. What is global (Route 53, `CloudFront`'s certificates) is asked in us-east-1.
     pub fn in_region(&self, region: &str) -> Arc<Self> {
         let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
         let there = || Arc::new(Self::new(self.config.to_builder().region(Region::new(region.to_owned())).build()));

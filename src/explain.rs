@@ -1,6 +1,8 @@
 //! Why a resource is there: which part of the file made it, which of its fields the file says, what it has to do with the
 //! others, who reaches it, and what was found on it. Pure.
 
+#[cfg(test)]
+mod tests;
 mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,14 +64,33 @@ fn about(info: &'static Info) -> Option<String> {
     Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Where the file makes it. A line that holds a secret is not shown.
+/// Where the file makes it, and which of its bases add to that. A line that holds a secret is not shown.
 fn place(out: &mut String, loaded: &Loaded, resource: &Resource, hidden: bool) {
     let place = loaded.tree.key_place_of(&resource.origin);
     let (name, line) = loaded.sources.line(place);
-    let _ = write!(out, "\nMade by `{}`, {name}:{line}\n", resource.origin.join("."));
+    let _ = write!(out, "\nMade by `{}`, {name}:{line}", resource.origin.join("."));
+    let mut others: BTreeMap<usize, Place> = BTreeMap::new();
+    if let Some(entry) = loaded.tree.get(&resource.origin) {
+        places(entry, &mut others);
+    }
+    for (_, other) in others.into_iter().filter(|(file, _)| *file != place.file) {
+        let (name, line) = loaded.sources.line(other);
+        let _ = write!(out, " and {name}:{line}");
+    }
+    out.push('\n');
     let text = loaded.sources.files.get(place.file).and_then(|file| file.text.lines().nth(line.saturating_sub(1)));
     if let Some(text) = text.filter(|text| !hidden && !is_secret("", text)) {
         let _ = writeln!(out, "  {line} | {}", text.trim_end());
+    }
+}
+
+/// The first place in each file that holds a part of this node.
+fn places(node: &Node, first: &mut BTreeMap<usize, Place>) {
+    for entry in node.entries() {
+        let place = entry.key_place;
+        let known = first.entry(place.file).or_insert(place);
+        *known = place.min(*known);
+        places(&entry.value, first);
     }
 }
 
@@ -83,7 +104,7 @@ enum Said {
 }
 
 /// Longer values are laid out over several lines.
-const WIDTH: usize = 90;
+const WIDTH: usize = 110;
 
 /// What is known of the fields of one resource.
 struct Explain<'a> {
@@ -113,7 +134,7 @@ impl Explain<'_> {
             return;
         }
         let line = show(name, value);
-        if indent.len() + name.len() + line.len() <= WIDTH {
+        if indent.len() + name.len() + line.len() <= WIDTH && !self.parts_stand_in_the_file(path, value) {
             let _ = writeln!(out, "{indent}{name}: {line}{said}");
             return;
         }
@@ -134,6 +155,16 @@ impl Explain<'_> {
                 let _ = writeln!(out, "{indent}{name}: {line}{said}");
             }
         }
+    }
+
+    /// Whether the entries of a map, such as variables, have places of their own to show.
+    fn parts_stand_in_the_file(&self, path: &[&str], value: &Value) -> bool {
+        let Value::Map(fields) = value else { return false };
+        let stands = |(part, field): (&String, &Value)| {
+            let path = [path, &[part]].concat();
+            matches!(said(self.loaded, self.resource, &self.defaults, &path, field), Said::File(_))
+        };
+        path[0] != "tags" && fields.iter().any(stands)
     }
 
     fn said(&self, path: &[&str], value: &Value) -> String {

@@ -10,7 +10,6 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::address::Address;
 use crate::desired::Desired;
-use crate::kinds::db_subnet_group::DbSubnetGroup;
 use crate::kinds::security_group::{Peer, Ports, Protocol, Rule, SecurityGroup};
 use crate::kinds::subnet::Subnet;
 use crate::kinds::vpc::Vpc;
@@ -232,7 +231,7 @@ fn both_protocols(one: Protocol, other: Protocol) -> Option<Protocol> {
 struct Places {
     vpcs: BTreeMap<Address, IpNet>,
     subnets: BTreeMap<Address, IpNet>,
-    /// The subnets that the groups of databases name.
+    /// The subnets that the groups of databases and caches name.
     grouped: BTreeMap<Address, BTreeSet<Address>>,
 }
 
@@ -252,11 +251,9 @@ impl Places {
                         places.subnets.insert(address, net(subnet.cidr));
                     }
                 }
-                "db_subnet_group" => {
-                    if let Ok(group) = value::from_fields::<DbSubnetGroup>(&resource.fields) {
-                        let subnets = group.subnets.iter().filter_map(referred).cloned();
-                        places.grouped.insert(address, subnets.collect());
-                    }
+                "db_subnet_group" | "cache_subnet_group" => {
+                    let subnets = resource.fields.get("subnets").map(Value::references).unwrap_or_default();
+                    places.grouped.insert(address, subnets.into_iter().map(|output| output.of.clone()).collect());
                 }
                 _ => {}
             }
@@ -382,7 +379,7 @@ mod tests {
                 write!(matrix, "{:<12}", if open.is_empty() { "-" } else { &open }).unwrap();
             }
         }
-        let matrix: String = matrix.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        let matrix = matrix.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
         insta::assert_snapshot!(matrix, @r"
         from \ to   internet    api         db-main     lb-public   web
         internet    -           -           -           80,443      -

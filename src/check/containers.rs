@@ -2,6 +2,7 @@
 
 use super::{Context, Hit, Rule, Severity, texts, words};
 use crate::kinds::ecs_service::EcsService;
+use crate::kinds::task_container::Container;
 use crate::kinds::task_definition::{Owner, TaskDefinition};
 use crate::value::{Arg, Part};
 
@@ -154,7 +155,9 @@ fn public_service(context: &Context) -> Vec<Hit> {
 fn no_logs(context: &Context) -> Vec<Hit> {
     let mut hits = Vec::new();
     for (resource, task) in context.each::<TaskDefinition>() {
-        for (at, container) in task.containers.iter().enumerate().filter(|(_, container)| container.log.is_none()) {
+        // A sidecar, without which the task goes on, has no last words of interest.
+        let silent = |container: &Container| container.essential && container.log.is_none();
+        for (at, container) in task.containers.iter().enumerate().filter(|(_, container)| silent(container)) {
             let message = format!("what {} writes is kept nowhere", container.name);
             hits.push(Hit::new(resource, &format!("containers.{at}"), message));
         }

@@ -33,7 +33,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "public_bucket",
         severity: Severity::Error,
-        what: "A bucket can be made public",
+        what: "The public access to a bucket is not blocked",
         why: "one policy or one object's rights, and everyone reads what is in it",
         remedy: "block all public access; serve public files through CloudFront",
         find: public_bucket,
@@ -221,22 +221,18 @@ fn tls_not_enforced(context: &Context) -> Vec<Hit> {
             }
         }
     }
-    hits.extend(switched_off(context, "replication_group", "transit", "connections without TLS are taken"));
+    hits.extend(switched_off(context, "replication_group", "transit_encryption", "connections without TLS are taken"));
     hits
 }
 
 fn unencrypted_cache(context: &Context) -> Vec<Hit> {
-    switched_off(context, "replication_group", "at_rest", "its data are not encrypted where they are stored")
+    switched_off(context, "replication_group", "encrypted", "its data are not encrypted where they are stored")
 }
 
-/// Resources of a kind in which a switch with this word in its name is off.
-fn switched_off(context: &Context, kind: &'static str, word: &str, message: &str) -> Vec<Hit> {
-    let mut hits = Vec::new();
-    for resource in context.all(kind) {
-        let off = resource.fields.iter().find(|(name, value)| name.contains(word) && **value == Value::Bool(false));
-        hits.extend(off.map(|(name, _)| Hit::new(resource, name, message)));
-    }
-    hits
+/// Resources of a kind in which this switch is off.
+fn switched_off(context: &Context, kind: &'static str, field: &'static str, message: &str) -> Vec<Hit> {
+    let off = context.all(kind).filter(|resource| resource.fields.get(field) == Some(&Value::Bool(false)));
+    off.map(|resource| Hit::new(resource, field, message)).collect()
 }
 
 fn single_zone(context: &Context) -> Vec<Hit> {
@@ -267,33 +263,12 @@ fn deletion_protection_off(context: &Context) -> Vec<Hit> {
 }
 
 fn public_bucket(context: &Context) -> Vec<Hit> {
-    let open = |name: &str, value: &Value| {
-        let blocks = ["block_public", "ignore_public", "restrict_public", "public_access_block"];
-        match value {
-            Value::Bool(true) => matches!(name, "public" | "public_access"),
-            Value::Bool(false) => blocks.iter().any(|word| name.contains(word)),
-            _ => false,
-        }
-    };
-    let mut hits = Vec::new();
-    for resource in context.all("bucket") {
-        let nested = resource.fields.values().filter_map(|value| match value {
-            Value::Map(fields) => Some(fields),
-            _ => None,
-        });
-        let found = std::iter::once(&resource.fields).chain(nested).flatten().find(|(name, value)| open(name, value));
-        hits.extend(found.map(|(name, _)| Hit::new(resource, name, "it can be made public")));
-    }
-    hits
+    let open = context.all("bucket").filter(|bucket| bucket.fields.get("public") == Some(&Value::Bool(true)));
+    open.map(|bucket| Hit::new(bucket, "public", "public access is not blocked")).collect()
 }
 
 fn no_versioning(context: &Context) -> Vec<Hit> {
-    let off = |resource: &&Resource| match resource.fields.get("versioning") {
-        Some(Value::Bool(on)) => !on,
-        Some(Value::Text(text)) => !text.eq_ignore_ascii_case("enabled"),
-        Some(_) => false,
-        None => true,
-    };
+    let off = |bucket: &&Resource| bucket.fields.get("versioning") == Some(&Value::Bool(false));
     let buckets = context.all("bucket").filter(|_| context.production).filter(off);
     buckets.map(|one| Hit::new(one, "versioning", "it keeps no old versions of its objects")).collect()
 }
@@ -317,18 +292,9 @@ fn key_not_used(context: &Context) -> Vec<Hit> {
     if !context.desired.resources.contains_key(&main) {
         return Vec::new();
     }
-    let plain = |resource: &&Resource| !resource.fields.iter().any(|(name, value)| has_key(name, value));
+    let plain = |resource: &&Resource| resource.fields.get("kms_key_arn").is_none_or(Value::is_empty);
     let kinds = ENCRYPTABLE.iter().flat_map(|kind| context.all(kind)).filter(plain);
     kinds.map(|one| Hit::new(one, "", format!("{main} encrypts this environment, but not this"))).collect()
-}
-
-/// Whether a field, or one within it, names a key.
-fn has_key(name: &str, value: &Value) -> bool {
-    match value {
-        Value::Map(fields) => fields.iter().any(|(name, value)| has_key(name, value)),
-        Value::List(items) => items.iter().any(|item| has_key(name, item)),
-        value => (name.contains("kms") || name.contains("key_arn") || name == "key") && !value.is_empty(),
-    }
 }
 
 fn unused_secret(context: &Context) -> Vec<Hit> {

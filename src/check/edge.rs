@@ -1,6 +1,7 @@
 //! Where traffic enters: load balancers, TLS, the web firewall, and who is told when something breaks.
 
 use super::{Context, Hit, Rule, Severity};
+use crate::desired::Resource;
 use crate::kinds::listener::{Action, Listener, Protocol};
 use crate::kinds::listener_rule::ListenerRule;
 use crate::kinds::load_balancer::{LoadBalancer, Scheme};
@@ -122,9 +123,8 @@ fn no_flow_logs(context: &Context) -> Vec<Hit> {
 fn single_nat(context: &Context) -> Vec<Hit> {
     let mut hits = Vec::new();
     for (gateway, _) in context.each::<NatGateway>().filter(|_| context.production) {
-        let through = |table: &&crate::desired::Resource| {
-            table.fields.get("routes").is_some_and(|routes| speaks_of(routes, &gateway.address))
-        };
+        let through =
+            |table: &&Resource| table.fields.get("routes").is_some_and(|routes| speaks_of(routes, &gateway.address));
         let subnets = context.all("route_table").filter(through).filter_map(|table| table.fields.get("subnets"));
         let zones: std::collections::BTreeSet<_> = subnets
             .flat_map(Value::references)
@@ -140,12 +140,7 @@ fn single_nat(context: &Context) -> Vec<Hit> {
 
 fn no_alarm_target(context: &Context) -> Vec<Hit> {
     let alarms: Vec<_> = context.all("metric_alarm").collect();
-    let tells = |alarm: &&crate::desired::Resource| {
-        alarm
-            .fields
-            .iter()
-            .any(|(name, value)| name.ends_with("actions") && matches!(value, Value::List(_)) && !value.is_empty())
-    };
+    let tells = |alarm: &&Resource| alarm.fields.get("alarm_actions").is_some_and(|actions| !actions.is_empty());
     match alarms.first() {
         Some(first) if context.production && !alarms.iter().any(tells) => {
             let message = format!("neither this alarm nor any other of {} tells anybody", alarms.len());

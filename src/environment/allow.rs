@@ -13,10 +13,7 @@ use crate::diagnostic::Diagnostic;
 /// A finding that is allowed, and why: `single_zone: staging may be down for an hour`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-#[schemars(example = serde_json::json!({ "single_zone": "staging may be down for an hour" }))]
-pub struct Allowance(
-    #[schemars(extend("propertyNames" = codes()))] pub BTreeMap<String, String>,
-);
+pub struct Allowance(#[schemars(extend("propertyNames" = codes()))] pub BTreeMap<String, String>);
 
 fn codes() -> serde_json::Value {
     serde_json::json!({

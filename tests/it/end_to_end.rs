@@ -7,6 +7,7 @@ mod changed;
 mod compute;
 mod data;
 mod files;
+mod findings;
 mod firewalls;
 mod interrupted;
 mod json;

@@ -18,3 +18,8 @@ async fn the_first_plan_of_production() {
     compare("plans/production.txt", &site.infra("plan production").await.well().stdout);
     compare("environments/schema.json", &site.infra("schema").await.well().stdout);
 }
+
+#[test]
+fn the_findings() {
+    compare("docs/findings.md", &infra::check::markdown());
+}
