@@ -234,6 +234,8 @@ const BUSY_MESSAGES: &[&str] = &[
     "already scheduled for deletion",
     "is not allowed to be used with",
     "kms key id could not be found",
+    "composite alarm(s) depending on",
+    "in the alarm rule do not exist",
 ];
 
 fn classify(code: &str, message: &str) -> Class {

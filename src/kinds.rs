@@ -15,6 +15,8 @@ macro_rules! kinds {
 
 kinds! {
     certificate::Certificate,
+    composite_alarm::CompositeAlarm,
+    dashboard::Dashboard,
     db_instance::DbInstance,
     db_parameter_group::DbParameterGroup,
     db_subnet_group::DbSubnetGroup,
@@ -28,7 +30,9 @@ kinds! {
     listener_rule::ListenerRule,
     load_balancer::LoadBalancer,
     log_group::LogGroup,
+    metric_alarm::MetricAlarm,
     nat_gateway::NatGateway,
+    query_definition::QueryDefinition,
     route_table::RouteTable,
     secret::Secret,
     security_group::SecurityGroup,
@@ -39,12 +43,14 @@ kinds! {
 }
 
 mod adopt;
+mod alarms;
 mod deletion;
 mod ec2;
 mod ecs;
 mod ecs_rollout;
 mod ecs_services;
 mod elb;
+pub mod metric_query;
 mod rds;
 mod rds_instance;
 mod tagging;

@@ -20,3 +20,4 @@ mod security_group;
 mod support;
 mod tidy;
 mod vpc;
+mod watching;

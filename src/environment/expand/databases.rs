@@ -10,7 +10,7 @@ use crate::environment::types::Scalar;
 use crate::kinds::db_instance::{self, DbInstance};
 use crate::kinds::db_parameter_group::DbParameterGroup;
 use crate::kinds::db_subnet_group::DbSubnetGroup;
-use crate::kinds::log_group::{LogClass, LogGroup};
+use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -33,6 +33,7 @@ pub(super) fn expand(to: &mut Expansion) {
                 retention_days: Some(LOG_DAYS),
                 kms_key_arn: to.main_key(),
                 class: LogClass::Standard,
+                metric_filters: MetricFilters::new(),
                 tags: Tags::new(),
             };
             to.add(format!("db-{name}-{}", log.name()), &["databases", name], &group);

@@ -13,7 +13,7 @@ use crate::environment::releases::Strategy;
 use crate::environment::services::{Architecture, Service};
 use crate::kinds::ecs_cluster::{EcsCluster, Insights};
 use crate::kinds::ecs_service::{CircuitBreaker, EcsService, LoadBalancer, Propagate};
-use crate::kinds::log_group::{LogClass, LogGroup};
+use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::kinds::task_container::{Container, Log};
 use crate::kinds::task_definition::{self, Owner, TaskDefinition};
@@ -49,6 +49,7 @@ pub(super) fn expand(to: &mut Expansion) {
             retention_days: Some(LOG_DAYS),
             kms_key_arn: to.main_key(),
             class: LogClass::Standard,
+            metric_filters: MetricFilters::new(),
             tags: Tags::new(),
         };
         let logs = to.add(name, &path, &logs);
