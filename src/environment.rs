@@ -4,8 +4,10 @@
 //! variables, the JSON schema of the types below, and the rules that no schema can say. A file that passes is an
 //! [`EnvironmentFile`], and its tree stays at hand so that later steps can point into it.
 
+pub mod alarms;
 pub mod certificates;
 pub mod check;
+pub mod dashboards;
 pub mod databases;
 pub mod decode;
 pub mod existing;
@@ -13,6 +15,7 @@ pub mod expand;
 pub mod extends;
 pub mod keys;
 pub mod load_balancers;
+pub mod logs;
 pub mod network;
 pub mod references;
 pub mod releases;
@@ -34,13 +37,16 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
+use self::alarms::Alarm;
 use self::certificates::Certificate;
 pub use self::check::check_schema;
+use self::dashboards::Dashboard;
 use self::databases::Database;
 use self::existing::Existing;
 pub use self::expand::Facts;
 use self::keys::Key;
 use self::load_balancers::LoadBalancer;
+use self::logs::Logs;
 use self::network::Network;
 pub use self::references::{Piece, ReferenceError, references};
 use self::rules::Rules;
@@ -112,6 +118,24 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub keys: BTreeMap<String, Key>,
+    /// Changes of the alarms that come by themselves, and alarms of one's own, by name:
+    /// `{ api-errors: { above: 20 } }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = alarms::names()))]
+    pub alarms: BTreeMap<String, Alarm>,
+    /// Where it is written what to do about an alarm: each names the page below that is about its kind of trouble
+    /// (`errors`, `slow`, `down`, `load-balancer-errors`, `database-connections`, `database-storage`, `database-cpu`,
+    /// or the name of an alarm of one's own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300), regex(pattern = "^https?://[^ ]+$"), title = "the address of a web page", example = &"https://wiki.example.com/runbooks")]
+    pub runbooks: Option<String>,
+    /// Pages of graphs, by name. One, `golden`, comes by itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = names()))]
+    pub dashboards: BTreeMap<String, Dashboard>,
+    /// How long logs are kept, what is counted in them, and queries that are saved.
+    #[serde(default)]
+    pub logs: Logs,
     /// What others own and this environment only refers to, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -328,6 +352,9 @@ impl EnvironmentFile {
         self.databases.iter().for_each(|(name, one)| one.check(name, rules));
         self.secrets.iter().for_each(|(name, one)| one.check(name, rules));
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
+        self.alarms.iter().for_each(|(name, one)| one.check(name, rules));
+        self.dashboards.iter().for_each(|(name, one)| one.check(name, rules));
+        self.logs.check(rules);
         service_rules::check_routes(&self.services, rules);
         self.check_tags(rules);
         let needy = [("services", !self.services.is_empty()), ("databases", !self.databases.is_empty())];

@@ -1,8 +1,11 @@
 //! From sections to resources: what each section of a file makes in AWS, and what its references mean.
 
+mod alarms;
+mod dashboards;
 mod databases;
 mod keys;
 mod load_balancers;
+mod logs;
 mod network;
 mod references;
 mod services;
@@ -51,7 +54,10 @@ pub(super) fn expand(
     load_balancers::expand(&mut expansion);
     databases::expand(&mut expansion);
     services::expand(&mut expansion);
+    logs::expand(&mut expansion);
     expansion.raw(tree);
+    alarms::expand(&mut expansion, tree);
+    dashboards::expand(&mut expansion);
     (expansion.resources, expansion.wrong, expansion.found)
 }
 
@@ -74,7 +80,7 @@ impl Expansion<'_> {
         let mut tags: Fields =
             self.file.tags.iter().map(|(key, value)| (key.clone(), Value::text(value.clone()))).collect();
         tags.extend(own);
-        if !tags.is_empty() {
+        if !tags.is_empty() && taggable(&address) {
             fields.insert("tags".to_owned(), Value::Map(tags));
         }
         let origin = origin.iter().map(|part| (*part).to_owned()).collect();
@@ -162,6 +168,12 @@ impl Expansion<'_> {
             plain => plain.clone().into(),
         }
     }
+}
+
+/// Whether AWS knows tags on this kind.
+fn taggable(address: &Address) -> bool {
+    let schema = kinds::find(&address.kind).map(|info| (info.schema)().to_value());
+    schema.is_none_or(|schema| schema.pointer("/properties/tags").is_some())
 }
 
 fn no_kind(key: &str) -> (String, Option<String>) {

@@ -22,7 +22,7 @@ const NAME_LIMIT: usize = 512;
 const BATCH: usize = 50;
 
 /// The days of retention that AWS knows.
-const RETENTIONS: &[u32] =
+pub const RETENTIONS: &[u32] =
     &[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
 /// A log group of CloudWatch Logs.

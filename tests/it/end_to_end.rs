@@ -18,4 +18,4 @@ mod objects;
 mod refused;
 mod saved;
 mod selected;
-mod site;
+pub mod site;

@@ -16,6 +16,7 @@ mod proxy;
 mod rds;
 mod route_table;
 mod secrets;
+mod sections;
 mod security_group;
 mod support;
 mod tidy;

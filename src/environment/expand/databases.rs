@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Expansion;
 use crate::address::Address;
-use crate::environment::databases::{Apply, Database, Engine};
+use crate::environment::databases::{Apply, Database, Engine, MAX_CONNECTIONS};
 use crate::environment::network::Tier;
 use crate::environment::types::Scalar;
 use crate::kinds::db_instance::{self, DbInstance};
@@ -88,6 +88,9 @@ fn parameters(to: &mut Expansion, name: &str, database: &Database) -> Address {
     };
     let mut parameters: BTreeMap<String, String> =
         given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    if let Some(connections) = database.max_connections() {
+        parameters.insert(MAX_CONNECTIONS.to_owned(), connections.to_string());
+    }
     parameters.extend(database.parameters.iter().map(|(name, value)| (name.clone(), setting(value))));
     let group = DbParameterGroup {
         name: None,

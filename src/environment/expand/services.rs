@@ -6,23 +6,21 @@ mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Expansion;
+use super::{Expansion, logs};
 use crate::address::Address;
 use crate::environment::network::Tier;
 use crate::environment::releases::Strategy;
 use crate::environment::services::{Architecture, Service};
 use crate::kinds::ecs_cluster::{EcsCluster, Insights};
 use crate::kinds::ecs_service::{CircuitBreaker, EcsService, LoadBalancer, Propagate};
-use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
+use crate::kinds::log_group::{LogClass, LogGroup};
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::kinds::task_container::{Container, Log};
 use crate::kinds::task_definition::{self, Owner, TaskDefinition};
 use crate::tags::Tags;
 use crate::value::Arg;
 
-/// Days for which the logs of a service are kept.
-const LOG_DAYS: u32 = 30;
-const COLOURS: [&str; 2] = ["blue", "green"];
+pub(super) const COLOURS: [&str; 2] = ["blue", "green"];
 
 pub(super) fn expand(to: &mut Expansion) {
     if to.file.services.is_empty() {
@@ -44,15 +42,15 @@ pub(super) fn expand(to: &mut Expansion) {
             to.not_yet(&["services", name, "release", "strategy"], "the strategy `native`");
         }
         let firewall = firewall(to, name, service);
-        let logs = LogGroup {
+        let group = LogGroup {
             name: Some(format!("/ecs/{}/{name}", to.name)),
-            retention_days: Some(LOG_DAYS),
+            retention_days: Some(to.file.logs.days()),
             kms_key_arn: to.main_key(),
             class: LogClass::Standard,
-            metric_filters: MetricFilters::new(),
+            metric_filters: logs::filters(to, name),
             tags: Tags::new(),
         };
-        let logs = to.add(name, &path, &logs);
+        let logs = to.add(name, &path, &group);
         let task = task(to, name, service, &logs);
         let shape = Shape { cluster: &cluster, task: &task, firewall: &firewall };
         if service.route.is_some() {
@@ -148,7 +146,7 @@ fn task(to: &mut Expansion, name: &str, service: &Service, logs: &Address) -> Ad
 }
 
 /// Releases choose an image that has neither a tag nor a digest in the file.
-fn owner(service: &Service) -> Owner {
+pub(super) fn owner(service: &Service) -> Owner {
     let last = service.image.as_str().rsplit('/').next().unwrap_or_default();
     // A reference such as `${registries.api.url}` has no tag, and may hold a colon in no place.
     let last = last.rsplit('}').next().unwrap_or_default();
