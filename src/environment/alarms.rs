@@ -184,8 +184,9 @@ impl Alarm {
         let (field, other, wrong) =
             if below { ("above", "below", &self.above) } else { ("below", "above", &self.below) };
         if wrong.is_some() {
-            let error = Diagnostic::error("alarms", format!("`{name}` is an alarm on what is `{other}` a value"));
-            errors.push(error.at(place(field), "").help(format!("write `{other}`")));
+            let much = if below { "too little" } else { "too much" };
+            let message = format!("`{name}` tells of {much}, of which `{field}` says nothing");
+            errors.push(Diagnostic::error("alarms", message).at(place(field), "").help(format!("write `{other}`")));
         }
         errors.into_iter().for_each(|error| rules.report(error));
     }

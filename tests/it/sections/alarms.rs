@@ -95,7 +95,7 @@ async fn alarms_come_by_themselves_and_change() {
     site.edit("test", "below: 1\n", "above: 5\n");
     // A release has switched this one on.
     site.aws.cloudwatch().enable_alarm_actions().alarm_names("acme-test-web-down").send().await.unwrap();
-    site.infra("apply test --yes").await.well();
+    site.infra("apply test --yes --allow-data-loss log_group.worker").await.well();
     site.converged("test").await;
     let (found, composite) = alarms(&site).await;
     assert!(!found.contains_key("worker-down") && found.contains_key("web-slow"), "{:?}", found.keys());
