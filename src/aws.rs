@@ -259,6 +259,8 @@ const BUSY_MESSAGES: &[&str] = &[
     // A service of ECS that the scaler does not see yet.
     "ecs service doesn't exist",
     "eventbridge scheduler to assume",
+    "composite alarm(s) depending on",
+    "in the alarm rule do not exist",
 ];
 
 fn classify(code: &str, message: &str) -> Class {

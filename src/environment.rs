@@ -4,26 +4,29 @@
 //! variables, the JSON schema of the types below, and the rules that no schema can say. A file that passes is an
 //! [`EnvironmentFile`], and its tree stays at hand so that later steps can point into it.
 
-pub mod backups;
-pub mod audit;
-pub mod buckets;
+pub mod alarms;
 pub mod allow;
+pub mod audit;
+pub mod backups;
+pub mod buckets;
 pub mod caches;
 pub mod certificates;
 pub mod check;
+pub mod dashboards;
 pub mod databases;
 pub mod decode;
 pub mod dns;
 pub mod existing;
 pub mod expand;
 pub mod extends;
-pub mod jobs;
 pub mod firewall;
+pub mod jobs;
 pub mod keys;
 pub mod load_balancers;
+pub mod logs;
 pub mod network;
-pub mod pipeline;
 pub mod notifications;
+pub mod pipeline;
 pub mod references;
 pub mod registries;
 pub mod releases;
@@ -46,24 +49,27 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
-use self::backups::Backup;
-use self::audit::Audit;
-use self::buckets::Bucket;
+use self::alarms::Alarm;
 use self::allow::Allowance;
+use self::audit::Audit;
+use self::backups::Backup;
+use self::buckets::Bucket;
 use self::caches::Cache;
 use self::certificates::Certificate;
 pub use self::check::check_schema;
+use self::dashboards::Dashboard;
 use self::databases::Database;
 use self::dns::Zone;
 use self::existing::Existing;
 pub use self::expand::Facts;
-use self::jobs::Job;
 use self::firewall::Firewall;
+use self::jobs::Job;
 use self::keys::Key;
 use self::load_balancers::LoadBalancer;
+use self::logs::Logs;
 use self::network::Network;
-use self::pipeline::Pipeline;
 use self::notifications::Notifications;
+use self::pipeline::Pipeline;
 pub use self::references::{Piece, ReferenceError, references};
 use self::registries::Registry;
 use self::rules::Rules;
@@ -175,6 +181,24 @@ pub struct EnvironmentFile {
     /// Who hears of trouble, by how bad it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notifications: Option<Notifications>,
+    /// Changes of the alarms that come by themselves, and alarms of one's own, by name:
+    /// `{ api-errors: { above: 20 } }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = alarms::names()))]
+    pub alarms: BTreeMap<String, Alarm>,
+    /// Where it is written what to do about an alarm: each names the page below that is about its kind of trouble
+    /// (`errors`, `slow`, `down`, `load-balancer-errors`, `database-connections`, `database-storage`, `database-cpu`,
+    /// or the name of an alarm of one's own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300), regex(pattern = "^https?://[^ ]+$"), title = "the address of a web page", example = &"https://wiki.example.com/runbooks")]
+    pub runbooks: Option<String>,
+    /// Pages of graphs, by name. One, `golden`, comes by itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = names()))]
+    pub dashboards: BTreeMap<String, Dashboard>,
+    /// How long logs are kept, what is counted in them, and queries that are saved.
+    #[serde(default)]
+    pub logs: Logs,
     /// What others own and this environment only refers to, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -410,6 +434,9 @@ impl EnvironmentFile {
         self.existing.iter().for_each(|(name, one)| one.check(name, rules));
         allow::check(&self.allow, rules);
         self.notifications.iter().for_each(|one| one.check(rules));
+        self.alarms.iter().for_each(|(name, one)| one.check(name, rules));
+        self.dashboards.iter().for_each(|(name, one)| one.check(name, rules));
+        self.logs.check(rules);
         service_rules::check_routes(&self.services, rules);
         service_rules::check_calls(&self.services, rules);
         self.jobs.iter().for_each(|(name, one)| one.check(name, &self.services, rules));

@@ -20,6 +20,8 @@ kinds! {
     cache_parameter_group::CacheParameterGroup,
     cache_subnet_group::CacheSubnetGroup,
     certificate::Certificate,
+    composite_alarm::CompositeAlarm,
+    dashboard::Dashboard,
     db_instance::DbInstance,
     db_parameter_group::DbParameterGroup,
     db_subnet_group::DbSubnetGroup,
@@ -40,9 +42,11 @@ kinds! {
     listener_rule::ListenerRule,
     load_balancer::LoadBalancer,
     log_group::LogGroup,
+    metric_alarm::MetricAlarm,
     namespace::Namespace,
     nat_gateway::NatGateway,
     oidc_provider::OidcProvider,
+    query_definition::QueryDefinition,
     replication_group::ReplicationGroup,
     route_table::RouteTable,
     sampling_rule::SamplingRule,
@@ -62,6 +66,7 @@ kinds! {
 }
 
 mod adopt;
+mod alarms;
 mod deletion;
 mod ec2;
 mod ecs;
@@ -70,6 +75,7 @@ mod ecs_rollout;
 mod ecs_services;
 mod elasticache;
 mod elb;
+pub mod metric_query;
 mod rds;
 mod rds_instance;
 mod route53;

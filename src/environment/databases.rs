@@ -46,7 +46,8 @@ pub struct Database {
     /// When AWS may restart it for updates, at least 30 minutes, in UTC: `sun:03:00-sun:04:00`. Default: AWS chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<WeeklyWindow>,
-    /// Settings of the engine: `{ log_min_duration_statement: 1000 }`.
+    /// Settings of the engine: `{ log_min_duration_statement: 1000 }`. Default: TLS only, connections are logged, and
+    /// `max_connections` is 100 for each GB of memory (at most 5000), so that an alarm can say how many are left.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = parameter_names()))]
     pub parameters: BTreeMap<String, Scalar>,
@@ -198,6 +199,27 @@ impl Log {
     }
 }
 
+pub const MAX_CONNECTIONS: &str = "max_connections";
+
+/// The memory of an instance class in GB, as far as its name tells.
+fn memory(class: &str) -> Option<u32> {
+    let (family, size) = class.strip_prefix("db.")?.split_once('.')?;
+    let digits = family.trim_start_matches(|c: char| c.is_ascii_lowercase());
+    let large = match &family[..family.len() - digits.len()] {
+        "t" | "m" => 8,
+        "r" => 16,
+        _ => return None,
+    };
+    match size {
+        "micro" if large == 8 => Some(1),
+        "small" if large == 8 => Some(2),
+        "medium" if large == 8 => Some(4),
+        "large" => Some(large),
+        "xlarge" => Some(large * 2),
+        _ => size.strip_suffix("xlarge")?.parse::<u32>().ok().and_then(|times| times.checked_mul(large * 2)),
+    }
+}
+
 /// From this many GB on, RDS lets a gp3 disk have more operations and throughput than are included.
 const TUNABLE: u32 = 400;
 
@@ -206,6 +228,17 @@ impl Database {
     #[must_use]
     pub fn logs(&self) -> Vec<Log> {
         self.logs.clone().unwrap_or_else(|| self.engine.logs().iter().copied().take(1).collect())
+    }
+
+    /// How many connections there can be, where the file or the memory of the class says so.
+    #[must_use]
+    pub fn max_connections(&self) -> Option<u32> {
+        match self.parameters.get(MAX_CONNECTIONS) {
+            Some(Scalar::Number(number)) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+            Some(Scalar::Text(text)) => text.parse().ok(),
+            Some(Scalar::Flag(_)) => None,
+            None => memory(&self.class).map(|gb| (gb * 100).min(5000)),
+        }
     }
 
     pub(super) fn check(&self, name: &str, rules: &mut Rules<'_>) {
@@ -276,6 +309,28 @@ impl Database {
         }
         for error in errors {
             rules.report(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_classes_tell_their_memory() {
+        for (class, gb) in [
+            ("db.t3.micro", Some(1)),
+            ("db.t4g.medium", Some(4)),
+            ("db.m6g.large", Some(8)),
+            ("db.r6gd.large", Some(16)),
+            ("db.r5.2xlarge", Some(64)),
+            ("db.m5.4xlarge", Some(64)),
+            ("db.x2g.large", None),
+            ("db.serverless.v2", None),
+            ("db.r5.micro", None),
+        ] {
+            assert_eq!(memory(class), gb, "{class}");
         }
     }
 }

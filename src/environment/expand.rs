@@ -1,18 +1,21 @@
 //! From sections to resources: what each section of a file makes in AWS, and what its references mean.
 
+mod alarms;
 mod backups;
 mod buckets;
-mod connections;
 mod caches;
+mod connections;
+mod dashboards;
 mod databases;
-mod jobs;
 mod dns;
 mod firewall;
+mod jobs;
 mod keys;
 mod load_balancers;
+mod logs;
 mod network;
-mod pipeline;
 mod notifications;
+mod pipeline;
 mod references;
 mod registries;
 mod services;
@@ -72,7 +75,10 @@ pub(super) fn expand(
     dns::expand(&mut expansion);
     firewall::expand(&mut expansion);
     notifications::expand(&mut expansion);
+    logs::expand(&mut expansion);
     expansion.raw(tree);
+    alarms::expand(&mut expansion, tree);
+    dashboards::expand(&mut expansion);
     (expansion.resources, expansion.wrong, expansion.found)
 }
 

@@ -145,13 +145,7 @@ impl Job {
     }
 
     /// What a job of a service has from it is not said twice.
-    fn check_shared(
-        &self,
-        name: &str,
-        service: &str,
-        services: &BTreeMap<String, Service>,
-        rules: &mut Rules<'_>,
-    ) {
+    fn check_shared(&self, name: &str, service: &str, services: &BTreeMap<String, Service>, rules: &mut Rules<'_>) {
         rules.known("services", service, &["jobs", name, "service"]);
         // A wrong size of the service itself is told there.
         if let Some(its) = services.get(service).filter(|_| self.cpu.is_some() || self.memory.is_some()) {

@@ -1,5 +1,7 @@
 //! A log group of CloudWatch Logs.
 
+mod metric_filter;
+
 use std::collections::BTreeSet;
 
 use aws_sdk_cloudwatchlogs::types::LogGroupClass;
@@ -7,6 +9,7 @@ use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::metric_filter::{MetricFilter, MetricFilters};
 use super::{adopt, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
@@ -37,6 +40,9 @@ pub struct LogGroup {
     pub kms_key_arn: Option<Arg<String>>,
     #[serde(default)]
     pub class: LogClass,
+    /// Metrics that its events feed, by the filter's name.
+    #[serde(default)]
+    pub metric_filters: MetricFilters,
     #[serde(default)]
     pub tags: Tags,
 }
@@ -60,7 +66,7 @@ impl Kind for LogGroup {
     const HOLDS_DATA: bool = true;
 
     fn shell(&self) -> Self {
-        Self { retention_days: None, ..self.clone() }
+        Self { retention_days: None, metric_filters: MetricFilters::new(), ..self.clone() }
     }
 
     fn check(&self) -> Vec<Problem> {
@@ -78,6 +84,11 @@ impl Kind for LogGroup {
             let help = format!("write {nearest}, the nearest, or leave the line out to keep logs for ever");
             problems.push(Problem::new("retention_days", message).help(help));
         }
+        if self.class == LogClass::InfrequentAccess && !self.metric_filters.is_empty() {
+            let message = "groups of the class INFREQUENT_ACCESS feed no metrics";
+            problems.push(Problem::new("metric_filters", message).help("remove them, or let the class be STANDARD"));
+        }
+        problems.extend(metric_filter::check(&self.metric_filters));
         problems
     }
 
@@ -98,8 +109,12 @@ impl Kind for LogGroup {
                 scope.names.get(&identity.address).cloned().unwrap_or_else(|| generated_name(&identity))
             }),
         );
-        let groups = describe(aws, &names).await?;
-        let reads = groups.iter().map(|group| read(aws, group));
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (groups, filters) = tokio::try_join!(describe(aws, &names), metric_filter::all(aws, scope))?;
+        let filters = |group: &Group| filters.get(group.log_group_name()?).cloned();
+        let reads = groups.iter().map(|group| read(aws, group, filters(group).unwrap_or_default()));
         let found = try_join_all(reads).await?.into_iter().flatten();
         Ok(found.filter(|live| scope.owns(Self::NAME, &live.identity)).collect())
     }
@@ -149,6 +164,7 @@ impl Kind for LogGroup {
                 aws.call("logs:DeleteRetentionPolicy", request.send()).await?;
             }
         }
+        metric_filter::change(aws, name, &live.spec.metric_filters, &self.metric_filters).await?;
         let (set, gone) = tags::change(&live.identity, &live.spec.tags, &self.tags);
         write_tags(aws, name, set, gone).await
     }
@@ -218,13 +234,13 @@ async fn look(aws: &Aws, name: &str) -> Result<Option<Group>> {
 
 async fn find(aws: &Aws, name: &str) -> Result<Option<Live<LogGroup>>> {
     match look(aws, name).await? {
-        Some(group) => read(aws, &group).await,
+        Some(group) => read(aws, &group, metric_filter::of_group(aws, name).await?).await,
         None => Ok(None),
     }
 }
 
 /// The log group as ours, where it exists still and its tags say so. The index's own tags may be old.
-async fn read(aws: &Aws, group: &Group) -> Result<Option<Live<LogGroup>>> {
+async fn read(aws: &Aws, group: &Group, metric_filters: MetricFilters) -> Result<Option<Live<LogGroup>>> {
     let name = group.log_group_name().unwrap_or_default();
     let request = aws.logs().list_tags_for_resource().resource_arn(arn(group));
     let tags: Tags = match aws.call("logs:ListTagsForResource", request.send()).await {
@@ -241,6 +257,7 @@ async fn read(aws: &Aws, group: &Group) -> Result<Option<Live<LogGroup>>> {
             Some(LogGroupClass::InfrequentAccess) => LogClass::InfrequentAccess,
             _ => LogClass::Standard,
         },
+        metric_filters,
         tags: tagged.user.clone(),
     };
     Ok(Some(Live::new(tagged, name, spec).output("arn", arn(group)).output("name", name)))
@@ -286,6 +303,7 @@ mod tests {
             retention_days: Some(31),
             kms_key_arn: None,
             class: LogClass::Standard,
+            metric_filters: MetricFilters::new(),
             tags: Tags::new(),
         };
         let problems = group.check();

@@ -58,7 +58,8 @@ impl Kind for SecurityGroup {
     const LATE: &'static [&'static str] = &["ingress", "egress"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["id"];
-    const HELD_BY: &'static [&'static str] = &["db_instance", "ecs_service", "lambda_function", "load_balancer", "replication_group", "vpc_endpoint"];
+    const HELD_BY: &'static [&'static str] =
+        &["db_instance", "ecs_service", "lambda_function", "load_balancer", "replication_group", "vpc_endpoint"];
 
     fn normalize(&mut self) {
         for rules in [&mut self.ingress, &mut self.egress] {

@@ -33,7 +33,8 @@ impl Kind for Subnet {
     const REPLACED_BY: &'static [&'static str] = &["vpc_id", "cidr", "zone"];
     const CREATE_FIRST: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];
-    const HELD_BY: &'static [&'static str] = &["cache_subnet_group", "db_subnet_group", "ecs_service", "lambda_function", "load_balancer", "vpc_endpoint"];
+    const HELD_BY: &'static [&'static str] =
+        &["cache_subnet_group", "db_subnet_group", "ecs_service", "lambda_function", "load_balancer", "vpc_endpoint"];
 
     fn clashes(&self, other: &Self) -> bool {
         let overlap = self.cidr.contains(&other.cidr) || other.cidr.contains(&self.cidr);

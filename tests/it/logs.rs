@@ -1,6 +1,6 @@
 use infra::address::Address;
 use infra::kind::{Kind, Making};
-use infra::kinds::log_group::{LogClass, LogGroup};
+use infra::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use infra::tags::Tags;
 
 use crate::support::{Bench, REGION, scope};
@@ -11,6 +11,7 @@ pub fn log_group() -> LogGroup {
         retention_days: Some(30),
         kms_key_arn: None,
         class: LogClass::Standard,
+        metric_filters: MetricFilters::new(),
         tags: Tags::from([("team".into(), "backend".into())]),
     }
 }

@@ -33,3 +33,4 @@ mod tidy;
 mod traces;
 mod vpc;
 mod waf;
+mod watching;

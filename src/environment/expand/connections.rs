@@ -9,7 +9,7 @@ use crate::environment::services::Service;
 use crate::environment::types::Duration;
 use crate::kinds::flow_log::{self, FlowLog, Traffic};
 use crate::kinds::iam_role::IamRole;
-use crate::kinds::log_group::{LogClass, LogGroup};
+use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::kinds::vpc_endpoint::{EndpointType, VpcEndpoint};
 use crate::policy;
@@ -130,6 +130,7 @@ fn flow_logs(to: &mut Expansion, keep: Duration) {
         retention_days: u32::try_from(keep.days()).ok(),
         kms_key_arn: to.main_key(),
         class: LogClass::Standard,
+        metric_filters: MetricFilters::new(),
         tags: Tags::new(),
     };
     let group = to.add(FLOW_LOGS, &origin, &group);

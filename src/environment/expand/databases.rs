@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::Expansion;
 use crate::address::Address;
-use crate::environment::databases::{Apply, Database, Engine};
+use crate::environment::databases::{Apply, Database, Engine, MAX_CONNECTIONS};
 use crate::environment::network::Tier;
 use crate::environment::types::Scalar;
 use crate::kinds::db_instance::{self, DbInstance};
 use crate::kinds::db_parameter_group::DbParameterGroup;
 use crate::kinds::db_subnet_group::DbSubnetGroup;
-use crate::kinds::log_group::{LogClass, LogGroup};
+use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -33,6 +33,7 @@ pub(super) fn expand(to: &mut Expansion) {
                 retention_days: Some(LOG_DAYS),
                 kms_key_arn: to.main_key(),
                 class: LogClass::Standard,
+                metric_filters: MetricFilters::new(),
                 tags: Tags::new(),
             };
             to.add(format!("db-{name}-{}", log.name()), &["databases", name], &group);
@@ -76,6 +77,9 @@ fn parameters(to: &mut Expansion, name: &str, database: &Database) -> Address {
     };
     let mut parameters: BTreeMap<String, String> =
         given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    if let Some(connections) = database.max_connections() {
+        parameters.insert(MAX_CONNECTIONS.to_owned(), connections.to_string());
+    }
     parameters.extend(database.parameters.iter().map(|(name, value)| (name.clone(), setting(value))));
     let group = DbParameterGroup {
         name: None,

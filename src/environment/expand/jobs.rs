@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Expansion;
-use super::services::{arguments, container, definition, firewall, logs, owner, task, variables};
+use super::services::{arguments, container, definition, firewall, log_group, owner, task, variables};
 use crate::address::Address;
 use crate::environment::jobs::Job;
 use crate::environment::network::Tier;
@@ -52,7 +52,7 @@ fn make(to: &mut Expansion, name: &str, job: &Job) -> Option<Made> {
     if let Some(service) = job.as_service() {
         let origin = ["jobs", name];
         let firewall = firewall(to, &resource, &service, origin);
-        let logs = logs(to, &resource, &format!("jobs/{name}"), origin);
+        let logs = log_group(to, &resource, &format!("jobs/{name}"), origin);
         let task = task(to, &resource, &service, &logs, origin);
         return Some(Made { task, firewall, roles: role(&resource), owner: owner(&service), public: service.public });
     }

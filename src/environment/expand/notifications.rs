@@ -8,7 +8,7 @@ use crate::environment::notifications::Receivers;
 use crate::kinds::event_rule::{self, EventRule};
 use crate::kinds::iam_role::IamRole;
 use crate::kinds::lambda_function::{Architecture, Code, LambdaFunction, Permission};
-use crate::kinds::log_group::{LogClass, LogGroup};
+use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use crate::kinds::sns_topic::SnsTopic;
 use crate::policy::{self, Policy, Statement};
 use crate::tags::Tags;
@@ -115,6 +115,7 @@ fn chat(to: &mut Expansion, chats: &BTreeMap<&'static str, &Receivers>) -> Addre
         retention_days: Some(LOG_DAYS),
         kms_key_arn: to.main_key(),
         class: LogClass::Standard,
+        metric_filters: MetricFilters::new(),
         tags: Tags::new(),
     };
     let logs = to.add("lambda-chat", &origin, &logs);

@@ -8,7 +8,7 @@ mod scaling;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Expansion, tracing};
+use super::{Expansion, logs, tracing};
 use crate::address::Address;
 use crate::environment::caches;
 use crate::environment::network::Tier;
@@ -25,9 +25,7 @@ use crate::kinds::task_definition::{self, Owner, TaskDefinition};
 use crate::tags::Tags;
 use crate::value::Arg;
 
-/// Days for which the logs of a service are kept.
-const LOG_DAYS: u32 = 30;
-const COLOURS: [&str; 2] = ["blue", "green"];
+pub(super) const COLOURS: [&str; 2] = ["blue", "green"];
 
 pub(super) fn expand(to: &mut Expansion) {
     if to.file.services.is_empty() && to.file.jobs.is_empty() {
@@ -52,7 +50,7 @@ pub(super) fn expand(to: &mut Expansion) {
             to.not_yet(&["services", name, "release", "strategy"], "the strategy `native`");
         }
         let firewall = firewall(to, name, service, path);
-        let logs = logs(to, name, name, path);
+        let logs = log_group(to, name, name, path);
         let task = task(to, name, service, &logs, path);
         let shape = Shape { cluster: &cluster, task: &task, firewall: &firewall };
         if service.route.is_some() {
@@ -73,15 +71,16 @@ pub(super) fn expand(to: &mut Expansion) {
 }
 
 /// Where the output of a service goes, or of a job that has all of its own.
-pub(super) fn logs(to: &mut Expansion, name: &str, folder: &str, origin: [&str; 2]) -> Address {
-    let logs = LogGroup {
+pub(super) fn log_group(to: &mut Expansion, name: &str, folder: &str, origin: [&str; 2]) -> Address {
+    let group = LogGroup {
         name: Some(format!("/ecs/{}/{folder}", to.name)),
-        retention_days: Some(LOG_DAYS),
+        retention_days: Some(to.file.logs.days()),
         kms_key_arn: to.main_key(),
         class: LogClass::Standard,
+        metric_filters: logs::filters(to, name),
         tags: Tags::new(),
     };
-    to.add(name, &origin, &logs)
+    to.add(name, &origin, &group)
 }
 
 /// What all ECS services of a service share.
@@ -322,7 +321,8 @@ impl Expansion<'_> {
         let texts = workload.environment.values().chain(workload.secrets.values());
         let texts: Vec<&str> = texts.chain(jobs.flat_map(|job| job.environment.values())).map(Text::as_str).collect();
         let speaks = |entry: &&String| {
-            workload.egress.contains(*entry) || texts.iter().any(|text| text.contains(&format!("${{{section}.{entry}.")))
+            workload.egress.contains(*entry)
+                || texts.iter().any(|text| text.contains(&format!("${{{section}.{entry}.")))
         };
         entries.into_iter().filter(speaks).cloned().collect()
     }
