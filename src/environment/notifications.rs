@@ -127,7 +127,7 @@ fn is_secret(text: &str) -> bool {
     match references(text).as_deref() {
         Ok([Piece::Reference { path, .. }]) => {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            matches!(path[..], ["secrets", _] | ["secrets", _, _] | ["existing", _, _])
+            matches!(path[..], ["secrets", _] | ["secrets" | "existing", _, _])
         }
         Ok([Piece::Literal(text)]) => text.starts_with("arn:") && text.contains(":secretsmanager:"),
         // What cannot be read is reported elsewhere.
