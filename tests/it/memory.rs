@@ -17,8 +17,12 @@ const LOOSE: &[&str] = &["iam_role", "log_group", "kms_key", "secret", "task_def
 /// Kinds that hold nothing of what they name: definitions, and tables of what goes where.
 const LOOSE_USERS: &[&str] = &["task_definition", "iam_role", "secret", "log_group"];
 /// Pairs in which AWS deletes the second while the first names it.
-const LOOSE_PAIRS: &[(&str, &str)] =
-    &[("route_table", "subnet"), ("route_table", "nat_gateway"), ("route_table", "internet_gateway")];
+const LOOSE_PAIRS: &[(&str, &str)] = &[
+    ("route_table", "subnet"),
+    ("route_table", "nat_gateway"),
+    ("route_table", "internet_gateway"),
+    ("dns_record", "certificate"),
+];
 
 /// Whether these fields name an output of `target`.
 pub fn names(fields: &Fields, target: &Live<Fields>) -> bool {
