@@ -33,7 +33,7 @@ pub async fn ours(aws: &Aws, scope: &Scope) -> Result<Arc<Found>> {
 }
 
 async fn read(aws: &Aws, scope: &Scope) -> Result<Found> {
-    let kinds = [super::metric_alarm::NAME, super::composite_alarm::NAME];
+    let kinds = ["metric_alarm", "composite_alarm"];
     let index = tagging::index(aws, scope).await?;
     let indexed = index.keys().filter_map(|arn| name_in(arn));
     let wanted = scope.wanted.iter().any(|address| kinds.contains(&address.kind.as_str()));

@@ -13,7 +13,6 @@ use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Res
 use crate::tags::{self, Tagged, Tags};
 use crate::value::{self, Arg};
 
-pub(super) const NAME: &str = "composite_alarm";
 /// Alarms that one composite alarm may name.
 const CHILDREN: usize = 100;
 
@@ -54,12 +53,12 @@ const fn yes() -> bool {
 }
 
 impl Kind for CompositeAlarm {
-    const NAME: &'static str = NAME;
+    const NAME: &'static str = "composite_alarm";
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
-    const AFTER: &'static [&'static str] = &[metric_alarm::NAME];
-    const HELD_BY: &'static [&'static str] = &[NAME];
+    const AFTER: &'static [&'static str] = &["metric_alarm"];
+    const HELD_BY: &'static [&'static str] = &["composite_alarm"];
 
     fn normalize(&mut self) {
         for args in
@@ -97,7 +96,11 @@ impl Kind for CompositeAlarm {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let found = alarms::ours(aws, scope).await?;
-        Ok(found.composite.iter().filter_map(|(alarm, tags)| Some(live(alarm, scope.ours(NAME, tags)?))).collect())
+        Ok(found
+            .composite
+            .iter()
+            .filter_map(|(alarm, tags)| Some(live(alarm, scope.ours(Self::NAME, tags)?)))
+            .collect())
     }
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {

@@ -16,7 +16,6 @@ use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Res
 use crate::tags::{self, Tagged, Tags};
 use crate::value::Arg;
 
-pub(super) const NAME: &str = "metric_alarm";
 /// What AWS has no field for is kept in a tag.
 const OWNER: &str = "infra:owner";
 /// The longest time that an alarm looks at, in seconds; with periods of an hour or more it is a week.
@@ -143,11 +142,11 @@ impl MissingData {
 }
 
 impl Kind for MetricAlarm {
-    const NAME: &'static str = NAME;
+    const NAME: &'static str = "metric_alarm";
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
-    const HELD_BY: &'static [&'static str] = &[super::composite_alarm::NAME];
+    const HELD_BY: &'static [&'static str] = &["composite_alarm"];
 
     fn normalize(&mut self) {
         self.metrics.sort_by(|a, b| a.id.cmp(&b.id));
@@ -178,7 +177,8 @@ impl Kind for MetricAlarm {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let found = alarms::ours(aws, scope).await?;
-        let ours = found.metric.iter().filter_map(|(alarm, tags)| Some(live(alarm, scope.ours(NAME, tags)?, tags)));
+        let ours =
+            found.metric.iter().filter_map(|(alarm, tags)| Some(live(alarm, scope.ours(Self::NAME, tags)?, tags)));
         Ok(ours.collect())
     }
 

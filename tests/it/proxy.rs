@@ -127,7 +127,9 @@ fn identify(parts: &hyper::http::request::Parts, body: &[u8]) -> Call {
     let body = String::from_utf8_lossy(body);
     let action = body.split('&').find_map(|pair| pair.strip_prefix("Action="));
     let target = header("x-amz-target").rsplit('.').next().filter(|target| !target.is_empty());
-    let operation = match target.or(action) {
+    // CloudWatch's protocol names the operation at the end of the path.
+    let path = parts.uri.path().split_once("/operation/").map(|(_, operation)| operation);
+    let operation = match target.or(action).or(path) {
         Some(operation) => operation.to_owned(),
         None => format!("{} {}", parts.method, parts.uri.path()),
     };
