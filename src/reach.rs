@@ -313,10 +313,21 @@ mod tests {
     use super::*;
     use crate::environment::{Facts, desired, load};
 
+    const PRODUCTION: &str = include_str!("../environments/production.yaml");
     const PORTS: [u16; 7] = [22, 80, 443, 3000, 4000, 5432, 6379];
 
     fn firewalls(text: &str) -> Firewalls {
         let read = |_: &str| Ok(text.to_owned());
+        let loaded = load("environments/production.yaml", &[], &read).unwrap();
+        Firewalls::of(&desired(&loaded, &Facts::default()).unwrap())
+    }
+
+    fn production() -> Firewalls {
+        let read = |path: &str| {
+            let base = path.ends_with("base.yaml");
+            let text = if base { include_str!("../environments/base.yaml") } else { PRODUCTION };
+            Ok(text.to_owned())
+        };
         let loaded = load("environments/production.yaml", &[], &read).unwrap();
         Firewalls::of(&desired(&loaded, &Facts::default()).unwrap())
     }
@@ -333,7 +344,7 @@ mod tests {
     /// the database to nobody.
     #[test]
     fn the_firewalls_of_production() {
-        let firewalls = firewalls(include_str!("../environments/production.yaml"));
+        let firewalls = production();
         let reach = |from: &str, to: &str, port| firewalls.can_reach(&end(from), &end(to), port).is_possible();
         for (from, to, ports) in [
             ("internet", "lb-public", &[80, 443][..]),
@@ -365,7 +376,7 @@ mod tests {
 
     #[test]
     fn all_pairs_of_production() {
-        let firewalls = firewalls(include_str!("../environments/production.yaml"));
+        let firewalls = production();
         let mut ends = vec![End::Internet];
         ends.extend(firewalls.groups().map(|(address, _)| End::Group(address.clone())));
         let short = |end: &End| end.to_string().replace("security_group.", "");

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::environment::{Facts, desired, load};
 
-const PRODUCTION: &str = include_str!("../../environments/production.yaml");
+const PRODUCTION: &str = include_str!("../../tests/it/end_to_end/core.yaml");
 
 /// What is found in a file, with resources of kinds that no section makes here put beside it.
 fn found(name: &str, text: &str, beside: &[(&str, Json)]) -> Checked {

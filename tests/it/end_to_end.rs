@@ -21,3 +21,4 @@ mod refused;
 mod saved;
 mod selected;
 pub mod site;
+mod system;

@@ -8,7 +8,7 @@ use crate::environment::types::Scalar;
 use crate::kinds::cache_parameter_group::CacheParameterGroup;
 use crate::kinds::cache_subnet_group::CacheSubnetGroup;
 use crate::kinds::replication_group::{self, ReplicationGroup};
-use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
+use crate::kinds::security_group::SecurityGroup;
 use crate::tags::Tags;
 use crate::value::Arg;
 

@@ -11,7 +11,7 @@ use crate::kinds::db_instance::{self, DbInstance};
 use crate::kinds::db_parameter_group::DbParameterGroup;
 use crate::kinds::db_subnet_group::DbSubnetGroup;
 use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
-use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
+use crate::kinds::security_group::SecurityGroup;
 use crate::tags::Tags;
 use crate::value::Arg;
 
