@@ -152,7 +152,7 @@ impl Bench {
                 Ok(Progress::Gone) => return None,
                 Err(failure) if failure.class == infra::kind::Class::NotFound => return None,
                 Ok(Progress::Waiting { .. } | Progress::Early { .. }) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 }
                 other => panic!("{other:?}"),
             }
