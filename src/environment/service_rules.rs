@@ -49,7 +49,9 @@ impl Service {
         self.check_route(name, rules);
         self.check_release(name, rules);
         for (at, other) in self.egress.iter().enumerate() {
-            let section = if rules.names("caches").contains(&other.as_str()) { "caches" } else { "databases" };
+            let (databases, caches) = (rules.names("databases"), rules.names("caches"));
+            let cache = caches.contains(&other.as_str()) || (databases.is_empty() && !caches.is_empty());
+            let section = if cache { "caches" } else { "databases" };
             rules.known(section, other, &["services", name, "egress", &at.to_string()]);
         }
         for key in self.environment.keys().filter(|key| self.secrets.contains_key(*key)) {

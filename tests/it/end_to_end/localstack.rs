@@ -24,7 +24,7 @@ async fn on_localstack_itself() {
     site.edit(NAME, "retention_days: 30", "retention_days: 14");
     site.edit(NAME, "ports: 443, peer: { cidr: 10.0.0.0/16 }", "ports: 8443, peer: { cidr: 10.0.0.0/16 }");
     site.edit(NAME, "  payments: {}\n", "");
-    site.infra("apply localstack --yes --allow-destroy secret.payments").await.well();
+    site.infra("apply localstack --yes --allow-data-loss secret.payments").await.well();
     site.converged(NAME).await;
     let group = site.aws.logs().describe_log_groups().log_group_name_prefix("/acme/").send().await.unwrap();
     assert_eq!(group.log_groups()[0].retention_in_days(), Some(14));

@@ -66,8 +66,12 @@ async fn caches() {
     let (group, _) = cache(&site.aws, "acme-test-jobs").await;
     assert_eq!((group.member_clusters().len(), group.multi_az()), (3, Some(&MultiAzStatus::Enabled)));
 
-    let kept = site.infra("destroy test --yes").await;
-    assert!(kept.refused().contains("replication_group.jobs"), "{}", kept.stderr);
+    let whole = site.read("test");
+    site.edit("test", "    egress: [pages]\n", "");
+    site.edit("test", "  pages: { engine: valkey, evict: allkeys_lru, snapshots: { keep: 0d } }\n", "");
+    let kept = site.infra("apply test --yes").await;
+    assert!(kept.refused().contains("--allow-data-loss replication_group.pages"), "{}", kept.stderr);
+    site.write("test", &whole);
     site.infra("destroy test --confirm test").await.well();
     assert_eq!(site.live("test").await, []);
     let snapshots = site.aws.elasticache().describe_snapshots().send().await.unwrap();
