@@ -22,12 +22,13 @@ mod services;
 mod tracing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use super::{EnvironmentFile, check_schema, nearest};
 use crate::address::{Address, Identity};
 use crate::desired::{Resource, Wrong};
 use crate::diagnostic::Diagnostic;
-use crate::kind::Kind;
+use crate::kind::{Info, Kind};
 use crate::kinds;
 use crate::source::Node;
 use crate::value::{Arg, Fields, Outputs, Value, to_fields};
@@ -40,6 +41,12 @@ pub struct Facts {
     /// The outputs of what the section `existing` names by address.
     pub existing: BTreeMap<String, Outputs>,
 }
+
+/// The kinds that AWS can tag.
+static TAGGABLE: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    let taggable = |info: &&Info| (info.schema)().to_value().pointer("/properties/tags").is_some();
+    kinds::ALL.iter().filter(taggable).map(|info| info.name).collect()
+});
 
 /// A file on its way to resources.
 pub(super) struct Expansion<'a> {
@@ -87,17 +94,14 @@ impl Expansion<'_> {
     fn add<K: Kind>(&mut self, name: impl Into<String>, origin: &[&str], spec: &K) -> Address {
         let address = Address::new(K::NAME, name);
         match to_fields(spec) {
-            Ok(fields) => {
-                let taggable = fields.contains_key("tags");
-                self.insert(address.clone(), origin, fields, taggable);
-            }
+            Ok(fields) => self.insert(address.clone(), origin, fields),
             Err(error) => self.wrong(origin, format!("{address}: {error}"), None),
         }
         address
     }
 
     /// Adds a resource with the file's own tags, where AWS can tag it.
-    fn insert(&mut self, address: Address, origin: &[&str], mut fields: Fields, taggable: bool) {
+    fn insert(&mut self, address: Address, origin: &[&str], mut fields: Fields) {
         let own = match fields.remove("tags") {
             Some(Value::Map(own)) => own,
             _ => Fields::new(),
@@ -105,7 +109,7 @@ impl Expansion<'_> {
         let mut tags: Fields =
             self.file.tags.iter().map(|(key, value)| (key.clone(), Value::text(value.clone()))).collect();
         tags.extend(own);
-        if taggable && !tags.is_empty() {
+        if !tags.is_empty() && TAGGABLE.contains(address.kind.as_str()) {
             fields.insert("tags".to_owned(), Value::Map(tags));
         }
         let origin = origin.iter().map(|part| (*part).to_owned()).collect();
@@ -159,8 +163,7 @@ impl Expansion<'_> {
                 }
             }
             if let Value::Map(fields) = self.referring(json, &path) {
-                let taggable = schema["properties"].get("tags").is_some();
-                self.insert(address, &origin, fields, taggable);
+                self.insert(address, &origin, fields);
             }
         }
     }

@@ -2,7 +2,6 @@
 
 mod account;
 mod balancing;
-mod budget;
 mod changed;
 mod compute;
 mod data;

@@ -25,7 +25,10 @@ pub struct Call {
 impl Call {
     /// Whether it only looks.
     pub fn reads(&self) -> bool {
-        ["Describe", "List", "Get", "GET"].iter().any(|start| self.operation.starts_with(start))
+        let starts = ["Describe", "List", "Get", "GET", "HEAD"];
+        // Some look with POST.
+        let looks = ["POST GetSamplingRules", "POST Groups", "POST ListTagsForResource", "POST tags hostedzone"];
+        starts.iter().any(|start| self.operation.starts_with(start)) || looks.contains(&self.operation.as_str())
     }
 }
 
@@ -131,7 +134,19 @@ fn identify(parts: &hyper::http::request::Parts, body: &[u8]) -> Call {
     let path = parts.uri.path().split_once("/operation/").map(|(_, operation)| operation);
     let operation = match target.or(action).or(path) {
         Some(operation) => operation.to_owned(),
-        None => format!("{} {}", parts.method, parts.uri.path()),
+        None => format!("{} {}", parts.method, place(&service, &parts.uri)),
     };
     Call { service, operation, status: 0 }
+}
+
+/// What a path is about, without the names and ids in it. Of a bucket, the query says it.
+fn place(service: &str, uri: &Uri) -> String {
+    if service == "s3" {
+        return uri.query().unwrap_or_default().split(['&', '=']).next().unwrap_or_default().to_owned();
+    }
+    let is_word = |part: &&str| {
+        let letters = part.chars().all(|c| c.is_ascii_alphabetic() || c == '-');
+        letters && part.contains(|c: char| c.is_ascii_lowercase()) && !part.starts_with("acme-")
+    };
+    uri.path().split('/').filter(is_word).collect::<Vec<_>>().join(" ")
 }

@@ -29,6 +29,9 @@ const ACTIONS: &[(&str, &str)] = &[
     ("s3:GetBucketLifecycleConfiguration", "s3:GetLifecycleConfiguration"),
 ];
 
+/// What only a delete looks at.
+const DELETES: &[&str] = &["s3:ListMultipartUploads", "s3:ListObjectVersions"];
+
 /// The actions that `iam_role.plan` may take on everything.
 fn reads() -> Vec<String> {
     let read = |_: &str| Ok(FILE.to_owned());
@@ -76,7 +79,8 @@ fn a_plan_may_read_what_the_kinds_read() {
         let renamed = ACTIONS.iter().find(|(call, _)| *call == action).map(|(_, right)| (*right).to_owned());
         verbs.iter().any(|verb| operation.starts_with(verb)).then(|| renamed.unwrap_or(action))
     };
-    let actions: Vec<String> = calls.iter().filter_map(action).collect();
+    let plans = calls.iter().filter(|call| !DELETES.contains(&call.as_str()));
+    let actions: Vec<String> = plans.filter_map(action).collect();
     assert!(actions.len() > 50, "the calls are found: {actions:?}");
     let reads = reads();
     let missing: Vec<&String> = actions.iter().filter(|action| !allows(&reads, action)).collect();

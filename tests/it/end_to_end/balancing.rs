@@ -10,8 +10,6 @@ use infra::aws::Aws;
 use super::firewalls::Groups;
 use super::network::Network;
 
-const CERTIFICATE: &str = "arn:aws:acm:us-east-1:123456789012:certificate/11112222-3333-4444-5555-666677778888";
-
 pub async fn check(aws: &Aws, network: &Network, groups: &Groups) {
     let balancers = aws.elb().describe_load_balancers().send().await.unwrap().load_balancers.unwrap();
     let [balancer] = &balancers[..] else { panic!("{balancers:?}") };
@@ -30,7 +28,10 @@ pub async fn check(aws: &Aws, network: &Network, groups: &Groups) {
     let secure = by_port[&443];
     assert_eq!(secure.protocol().unwrap().as_str(), "HTTPS");
     assert_eq!(secure.ssl_policy(), Some("ELBSecurityPolicy-TLS13-1-2-2021-06"), "TLS 1.3");
-    assert_eq!(secure.certificates()[0].certificate_arn(), Some(CERTIFICATE));
+    let certificates = aws.acm().list_certificates().send().await.unwrap().certificate_summary_list.unwrap();
+    let ours = certificates.iter().find(|one| one.domain_name() == Some("example.com") && one.in_use() == Some(true));
+    let ours = ours.expect("a certificate that is used").certificate_arn();
+    assert_eq!(secure.certificates()[0].certificate_arn(), ours);
     let nothing = secure.default_actions()[0].fixed_response_config().unwrap();
     assert_eq!(nothing.status_code(), Some("404"), "what no service takes");
     redirects(by_port[&80]);
@@ -87,9 +88,9 @@ async fn rules(aws: &Aws, listener: &str, targets: &BTreeMap<String, String>) {
         said,
         [
             "host api.example.com, x-infra-test: true → api-blue 0, api-green 100",
-            "path /*, x-infra-test: true → web-blue 0, web-green 100",
+            "host example.com www.example.com, x-infra-test: true → web-blue 0, web-green 100",
             "host api.example.com → api-blue 100, api-green 0",
-            "path /* → web-blue 100, web-green 0",
+            "host example.com www.example.com → web-blue 100, web-green 0",
         ]
     );
 }

@@ -71,7 +71,8 @@ async fn parameters(aws: &Aws) {
     let set = request.db_parameter_group_name(group.db_parameter_group_name().unwrap()).send().await.unwrap();
     let set: BTreeMap<&str, &str> =
         set.parameters().iter().map(|one| (one.parameter_name().unwrap(), one.parameter_value().unwrap())).collect();
-    let expected = [("log_connections", "1"), ("log_disconnections", "1"), ("rds.force_ssl", "1")];
+    let expected =
+        [("log_connections", "1"), ("log_disconnections", "1"), ("max_connections", "400"), ("rds.force_ssl", "1")];
     assert_eq!(set, BTreeMap::from(expected), "TLS is enforced and connections are logged");
 }
 

@@ -13,9 +13,13 @@ fn compare(file: &str, said: &str) {
 }
 
 #[tokio::test]
-async fn the_first_plan_of_production() {
-    let site = Site::start().await;
-    compare("plans/production.txt", &site.infra("plan production").await.well().stdout);
+async fn the_first_plans() {
+    let site = Site::of_this_repository().await;
+    for environment in ["shared", "staging", "production"] {
+        let plan = site.infra(&format!("plan {environment}")).await.well();
+        assert_eq!(plan.stderr, "", "no finding in {environment}");
+        compare(&format!("plans/{environment}.txt"), &plan.stdout);
+    }
     compare("environments/schema.json", &site.infra("schema").await.well().stdout);
 }
 

@@ -14,7 +14,7 @@ pub async fn check(aws: &Aws, vpc: &str) -> Groups {
     let within = Filter::builder().name("vpc-id").values(vpc).build();
     let all = aws.ec2().describe_security_groups().filters(within).send().await.unwrap().security_groups.unwrap();
     let (default, ours): (Vec<_>, Vec<_>) = all.into_iter().partition(|group| group.group_name() == Some("default"));
-    assert_eq!((default.len(), ours.len()), (1, 4), "no group beside ours and AWS's own");
+    assert_eq!((default.len(), ours.len()), (1, 5), "no group beside ours and AWS's own");
     let groups: Groups = ours.iter().map(|group| (name(group.tags()), group.group_id().unwrap().to_owned())).collect();
     let mut rules = Vec::new();
     for group in &ours {
@@ -31,6 +31,8 @@ pub async fn check(aws: &Aws, vpc: &str) -> Groups {
             "api out to db-main tcp 5432",
             // The database connects to nobody, and only the api to it.
             "db-main in from api tcp 5432",
+            "endpoints in from api tcp 443",
+            "endpoints in from web tcp 443",
             "lb-public in from 0.0.0.0/0 tcp 443",
             "lb-public in from 0.0.0.0/0 tcp 80",
             "lb-public out to api tcp 3000",
@@ -67,5 +69,5 @@ async fn tags(aws: &Aws, groups: &Groups) {
     let of = Filter::builder().name("group-id").set_values(Some(groups.values().cloned().collect())).build();
     let rules = aws.ec2().describe_security_group_rules().filters(of).send().await.unwrap();
     let tagged = aws.ec2().describe_security_group_rules().set_filters(Some(ours())).send().await.unwrap();
-    assert_eq!((rules.security_group_rules().len(), tagged.security_group_rules().len()), (10, 10));
+    assert_eq!((rules.security_group_rules().len(), tagged.security_group_rules().len()), (12, 12));
 }

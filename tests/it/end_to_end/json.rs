@@ -45,10 +45,10 @@ async fn every_command_says_one_document() {
     let outcome = &applied["outcome"];
     assert_eq!(keys(outcome), OUTCOME);
     assert_eq!((&outcome["success"], &outcome["failed"], &outcome["skipped"]), (&json!(true), &json!([]), &json!([])));
-    assert_eq!(outcome["done"].as_array().unwrap().len(), 57);
+    assert_eq!(outcome["done"].as_array().unwrap().len(), 72);
 
     let again = site.infra("apply production --yes --format json").await.well().json();
-    assert_eq!((&again["plan"]["summary"]["unchanged"], &again["outcome"]), (&json!(57), &Json::Null));
+    assert_eq!((&again["plan"]["summary"]["unchanged"], &again["outcome"]), (&json!(72), &Json::Null));
 
     let outputs = site.infra("output production --format json").await.well().json();
     let vpc = outputs["vpc.main.id"].as_str().unwrap();
@@ -60,7 +60,7 @@ async fn every_command_says_one_document() {
     assert!(missing.refused().contains("there is no output vpc.main.idd; did you mean vpc.main.id?"), "{missing:?}");
 
     let destroyed = site.infra("destroy production --confirm production --format json").await.well().json();
-    assert_eq!(destroyed["plan"]["summary"]["delete"], json!(57));
+    assert_eq!(destroyed["plan"]["summary"]["delete"], json!(72));
     assert_eq!(destroyed["outcome"]["success"], json!(true));
 }
 

@@ -15,23 +15,23 @@ async fn from_an_account_of_others_to_the_same_account() {
     let neighbour = site.live("production-eu").await;
 
     let valid = site.infra("validate").await.well();
-    assert!(valid.stdout.contains("production: valid, 57 resources\n"), "{}", valid.stdout);
+    assert!(valid.stdout.contains("production: valid, 72 resources\n"), "{}", valid.stdout);
     let plan = site.plan(PRODUCTION).await;
-    assert_eq!(plan["summary"], summary(57, 0, 0, 0, 0));
+    assert_eq!(plan["summary"], summary(72, 0, 0, 0, 0));
     account::same(&before, &account::contents(&site.aws).await, "a plan changes nothing");
 
     let applied = site.infra("apply production --yes").await.well();
-    assert!(applied.stdout.contains("Plan: 57 to create, 0 unchanged."), "{}", applied.stdout);
-    assert!(applied.stdout.contains("\nDone: 57 resources in "), "{}", applied.stdout);
+    assert!(applied.stdout.contains("Plan: 72 to create, 0 unchanged."), "{}", applied.stdout);
+    assert!(applied.stdout.contains("\nDone: 72 resources in "), "{}", applied.stdout);
     site.converged(PRODUCTION).await;
     let first = site.ids(PRODUCTION).await;
-    assert_eq!(first.len(), 57);
+    assert_eq!(first.len(), 72);
     let value = jwt(&site).await;
     assert_eq!(value.len(), 64);
 
     site.edit(PRODUCTION, "path: /health, interval: 30s", "path: /ready, interval: 30s");
     let plan = site.plan(PRODUCTION).await;
-    assert_eq!(plan["summary"], summary(0, 2, 0, 0, 55));
+    assert_eq!(plan["summary"], summary(0, 2, 0, 0, 70));
     assert_eq!(steps(&plan), ["update target_group.api-blue", "update target_group.api-green"]);
     for step in plan["steps"].as_array().unwrap() {
         let change = serde_json::json!([{
@@ -44,7 +44,7 @@ async fn from_an_account_of_others_to_the_same_account() {
     assert_eq!(site.ids(PRODUCTION).await, first, "a change in place keeps every id");
 
     let destroyed = site.infra("destroy production --confirm production").await.well();
-    assert!(destroyed.stdout.contains("57 to delete"), "{}", destroyed.stdout);
+    assert!(destroyed.stdout.contains("72 to delete"), "{}", destroyed.stdout);
     let left: Vec<String> = site.live(PRODUCTION).await.iter().map(|live| live.identity.address.to_string()).collect();
     assert_eq!(left, [""; 0], "nothing of ours is left");
     account::same(&before, &account::contents(&site.aws).await, "and nothing else has changed");

@@ -19,7 +19,13 @@ const OBJECTS: &[&[&str]] = &[
     // Firewalls: load balancer → containers → database, in both directions, and nothing else.
     &["security_group.lb-public", "security_group.api", "security_group.web", "security_group.db-main"],
     // AWS's own services are reached inside the network; connections are logged.
-    &["vpc_endpoint.s3", "vpc_endpoint.ecr-api", "vpc_endpoint.ecr-dkr", "vpc_endpoint.logs", "vpc_endpoint.secretsmanager"],
+    &[
+        "vpc_endpoint.s3",
+        "vpc_endpoint.ecr-api",
+        "vpc_endpoint.ecr-dkr",
+        "vpc_endpoint.logs",
+        "vpc_endpoint.secretsmanager",
+    ],
     &["security_group.endpoints", "flow_log.main", "log_group.flow-logs", "iam_role.flow-logs"],
     // Load balancer: HTTPS with TLS 1.3 on 443, 80 redirects, health checks, two colours a service with weights.
     &["load_balancer.public", "listener.public-https", "listener.public-http", "certificate.site"],

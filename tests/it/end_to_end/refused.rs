@@ -29,7 +29,7 @@ async fn an_apply_that_nobody_has_consented_to() {
     let before = account::contents(&site.aws).await;
     let apply = site.infra("apply production").await;
     assert!(apply.refused().contains("nobody can answer here; nothing was changed\n  add --yes"), "{}", apply.stderr);
-    assert!(apply.stdout.contains("Plan: 57 to create"), "what was asked is shown: {}", apply.stdout);
+    assert!(apply.stdout.contains("Plan: 72 to create"), "what was asked is shown: {}", apply.stdout);
     account::same(&before, &account::contents(&site.aws).await, "it is refused");
     assert_eq!(site.infra("lock production").await.well().stdout, "production is free\n", "the lock is given back");
 
@@ -66,6 +66,9 @@ async fn a_loss_of_data_that_is_not_named() {
             "delete db_parameter_group.main",
             "delete db_subnet_group.main",
             "delete log_group.db-main-postgresql",
+            "delete metric_alarm.db-main-connections",
+            "delete metric_alarm.db-main-cpu",
+            "delete metric_alarm.db-main-storage",
             "delete security_group.db-main",
         ]
     );

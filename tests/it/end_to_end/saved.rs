@@ -11,7 +11,7 @@ async fn a_saved_plan_does_what_it_showed_or_nothing() {
     // What the file says by now does not matter: the plan holds what it was made from.
     site.edit(PRODUCTION, "path: /health, interval: 30s", "path: /ready, interval: 30s");
     let applied = site.infra("apply first.json").await.well();
-    assert!(applied.stdout.contains("Plan: 57 to create"), "{}", applied.stdout);
+    assert!(applied.stdout.contains("Plan: 72 to create"), "{}", applied.stdout);
     let plan = site.plan(PRODUCTION).await;
     assert_eq!(steps(&plan), ["update target_group.api-blue", "update target_group.api-green"]);
 

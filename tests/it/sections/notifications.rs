@@ -58,7 +58,13 @@ async fn each_severity_reaches_those_that_it_is_for() {
     site.edit("test", "    email: [team@example.com]\n", "");
     let plan = site.infra(&with("plan test --format json")).await.well().json();
     // The mail to the team waits for its confirmation, which nothing but time takes back.
-    assert_eq!(steps(&plan), ["update lambda_function.chat"]);
+    let expected = [
+        "lambda_function.chat",
+        "metric_alarm.db-main-connections",
+        "metric_alarm.db-main-cpu",
+        "metric_alarm.db-main-storage",
+    ];
+    assert_eq!(steps(&plan), expected.map(|address| format!("update {address}")));
     assert!(!plan.to_string().contains(KEY));
     site.infra(&with("apply test --yes")).await.well();
     let again = site.infra(&with("plan test --detailed-exitcode")).await;
