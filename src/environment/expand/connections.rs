@@ -58,7 +58,7 @@ fn endpoints(to: &mut Expansion, network: &Network, tables: &[Address]) {
     let origin = ["network", "endpoints"];
     let services = services(network);
     let interfaces = services.iter().any(|service| !is_gateway(service));
-    let firewall = interfaces.then(|| firewall(to));
+    let firewall = interfaces.then(|| firewall(to, network));
     let subnets = to.subnets(Tier::Private);
     for service in services {
         let gateway = is_gateway(service);
@@ -77,18 +77,14 @@ fn endpoints(to: &mut Expansion, network: &Network, tables: &[Address]) {
     }
 }
 
-/// In: HTTPS from the services in the private subnets. Out: nothing.
-fn firewall(to: &mut Expansion) -> Address {
-    let users = to.file.services.iter().filter(|(_, service)| !service.public);
-    let rule = |(name, _): (&String, &Service)| {
-        let group = Peer::SecurityGroup(id(&Address::new("security_group", name.clone())));
-        Rule::tcp(HTTPS, group, &format!("service {name}"))
-    };
+/// In: HTTPS from the whole network, in all of which AWS's names lead to the endpoints. Out: nothing.
+fn firewall(to: &mut Expansion, network: &Network) -> Address {
+    let inside = Rule::tcp(HTTPS, Peer::Cidr(network.cidr.to_string().into()), "the network");
     let group = SecurityGroup {
         vpc_id: id(&Address::new("vpc", "main")),
         name: None,
         description: "Endpoints of AWS services".to_owned(),
-        ingress: users.map(rule).collect(),
+        ingress: vec![inside],
         egress: Vec::new(),
         exclusive: false,
         tags: Tags::new(),

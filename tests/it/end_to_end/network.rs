@@ -102,7 +102,9 @@ async fn routes(aws: &Aws, subnets: &BTreeMap<String, String>, gateway: &str, na
     let tables = aws.ec2().describe_route_tables().set_filters(Some(ours())).send().await.unwrap();
     let mut found = BTreeMap::new();
     for table in tables.route_tables() {
-        let beyond = table.routes().iter().filter(|route| route.gateway_id() != Some("local"));
+        // Beside the routes inside the network, and those that the endpoint of S3 keeps by itself.
+        let inside = |id: &str| id == "local" || id.starts_with("vpce-");
+        let beyond = table.routes().iter().filter(|route| !route.gateway_id().is_some_and(inside));
         let beyond = beyond.map(|route| {
             let target = route.nat_gateway_id().or(route.gateway_id()).unwrap();
             format!("{} {target}", route.destination_cidr_block().unwrap())

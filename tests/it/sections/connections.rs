@@ -74,7 +74,8 @@ async fn a_network_without_a_way_out() {
     let s3 = known.prefix_lists().iter().find(|list| list.prefix_list_name() == Some("com.amazonaws.us-east-1.s3"));
     assert_eq!(lists, [s3.unwrap().prefix_list_id().unwrap()]);
     let in_ = rules(aws, firewall, false).await;
-    assert_eq!(in_.iter().filter_map(group).collect::<Vec<_>>(), [worker.as_str()]);
+    let inside: Vec<_> = in_.iter().map(|rule| (rule.cidr_ipv4(), rule.from_port(), rule.to_port())).collect();
+    assert_eq!(inside, [(Some("10.0.0.0/16"), Some(443), Some(443))], "AWS's names lead there in the whole network");
     assert_eq!(rules(aws, firewall, true).await, []);
 
     flow_logged(aws, &ids["vpc.main"]).await;
