@@ -119,7 +119,7 @@ impl Kind for DnsRecord {
         if let Some(Arg::Known(name)) = &mut self.alias_name {
             // The console writes this prefix, and both names mean the same.
             let short = route53::plain(name);
-            *name = short.strip_prefix("dualstack.").unwrap_or(&short).to_owned();
+            short.strip_prefix("dualstack.").unwrap_or(&short).clone_into(name);
         }
         if self.alias_name.is_some() {
             self.ttl = five_minutes();
@@ -366,7 +366,7 @@ fn check_value(kind: RecordType, at: usize, value: &str) -> Option<Problem> {
             let problem = Problem::new(&path, "the quotes would become part of the text");
             Some(problem.help("write the text without them; they are added where DNS needs them"))
         }
-        RecordType::Mx if !value.split_once(' ').is_some_and(|(number, _)| number.parse::<u16>().is_ok()) => {
+        RecordType::Mx if value.split_once(' ').is_none_or(|(number, _)| number.parse::<u16>().is_err()) => {
             let problem = Problem::new(&path, format!("`{value}` has no priority"));
             Some(problem.help("write a number and a name: `10 mail.example.com`"))
         }

@@ -102,8 +102,8 @@ async fn role(aws: &Aws) -> Arg<String> {
     request.send().await.unwrap().role().unwrap().arn().into()
 }
 
-fn code(text: &str) -> Option<Code> {
-    Some(Code::Files(BTreeMap::from([("main.py".to_owned(), text.to_owned())])))
+fn code(text: &str) -> Code {
+    Code::Files(BTreeMap::from([("main.py".to_owned(), text.to_owned())]))
 }
 
 fn function(role: &Arg<String>) -> LambdaFunction {
@@ -150,7 +150,7 @@ async fn a_function_through_its_life() {
         description: "all that can change".into(),
         handler: "main.other".into(),
         architecture: Architecture::Arm,
-        code: code("x = 2\n"),
+        code: Some(code("x = 2\n")),
         memory_mb: 256,
         timeout_seconds: 30,
         storage_mb: 1024,
