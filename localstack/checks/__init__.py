@@ -23,6 +23,13 @@ def aws(service):
     return CLIENTS[service]
 
 
+def indexed(**keywords):
+    """What GetResources knows of the project, by ARN."""
+    client = boto3.client("resourcegroupstaggingapi", **keywords)
+    pages = client.get_paginator("get_resources").paginate(TagFilters=[{"Key": "infra:project", "Values": ["acme"]}])
+    return {each["ResourceARN"]: each["Tags"] for page in pages for each in page["ResourceTagMappingList"]}
+
+
 def unique(prefix):
     return f"{prefix}-{next(NUMBERS)}"
 

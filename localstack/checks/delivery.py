@@ -5,19 +5,10 @@ import os
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-import boto3
-
-from . import TAGS, Case, aws, unique
+from . import TAGS, Case, aws, indexed, unique
 
 OURS = {tag["Key"]: tag["Value"] for tag in TAGS}
 TRUST = {"Effect": "Allow", "Principal": {"Service": "backup.amazonaws.com"}, "Action": "sts:AssumeRole"}
-
-
-def indexed(arn, **keywords):
-    """Whether GetResources knows the ARN with our tags."""
-    client = boto3.client("resourcegroupstaggingapi", **keywords)
-    found = client.get_resources(TagFilters=[{"Key": "infra:project", "Values": ["acme"]}])["ResourceTagMappingList"]
-    return [entry for entry in found if entry["ResourceARN"] == arn] == [{"ResourceARN": arn, "Tags": TAGS}]
 
 
 class Ecr(Case):
@@ -31,7 +22,8 @@ class Ecr(Case):
         self.refused("InvalidParameterException", put, repositoryName=name, lifecyclePolicyText=text)
 
     def test_repositories_are_indexed(self):
-        self.assertTrue(indexed(self.repository()["repositoryArn"]))
+        arn = self.repository()["repositoryArn"]
+        self.assertEqual(indexed().get(arn), TAGS)
 
     def test_scanning_ends_where_nothing_is_said(self):
         name = aws("ecr").create_repository(repositoryName=unique("a"), imageScanningConfiguration={"scanOnPush": True})
@@ -72,8 +64,8 @@ class Oidc(Case):
 
     def test_providers_are_indexed_in_one_region(self):
         arn = self.provider()["OpenIDConnectProviderArn"]
-        self.assertTrue(indexed(arn))
-        self.assertFalse(indexed(arn, region_name="eu-west-1"))
+        self.assertEqual(indexed().get(arn), TAGS)
+        self.assertNotIn(arn, indexed(region_name="eu-west-1"))
 
     def test_a_thumbprint_is_found(self):
         thumbprints = aws("iam").get_open_id_connect_provider(**self.provider())["ThumbprintList"]
@@ -107,9 +99,9 @@ class Backup(Case):
 
     def test_plans_are_indexed_until_deleted(self):
         plan = self.plan()
-        self.assertTrue(indexed(plan["BackupPlanArn"]))
+        self.assertEqual(indexed().get(plan["BackupPlanArn"]), TAGS)
         aws("backup").delete_backup_plan(BackupPlanId=plan["BackupPlanId"])
-        self.assertFalse(indexed(plan["BackupPlanArn"]))
+        self.assertNotIn(plan["BackupPlanArn"], indexed())
         self.refused("ResourceNotFoundException", aws("backup").get_backup_plan, BackupPlanId=plan["BackupPlanId"])
 
     def test_plans_share_names_and_no_content(self):

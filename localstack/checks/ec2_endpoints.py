@@ -2,7 +2,7 @@
 
 import json
 
-from . import OURS, Case, aws, specification, unique
+from . import Case, aws, indexed, specification, unique
 
 
 class Endpoints(Case):
@@ -62,6 +62,4 @@ class Endpoints(Case):
             ResourceType="VPC", ResourceIds=[self.vpc], TrafficType="ALL", LogGroupName=unique("flow"),
             DeliverLogsPermissionArn="arn:aws:iam::123456789012:role/flow", TagSpecifications=specification("vpc-flow-log"),
         )["FlowLogIds"][0]
-        filters = [{"Key": OURS[0]["Name"].removeprefix("tag:"), "Values": OURS[0]["Values"]}]
-        found = aws("resourcegroupstaggingapi").get_resources(TagFilters=filters)["ResourceTagMappingList"]
-        self.assertTrue(any(each["ResourceARN"].endswith(f":vpc-flow-log/{log}") for each in found))
+        self.assertTrue(any(arn.endswith(f":vpc-flow-log/{log}") for arn in indexed()))

@@ -4,6 +4,7 @@
 //! aliases which others point at our key stay theirs. A key that waits for its deletion is restored, not made again.
 
 mod alias;
+mod kept;
 mod read;
 
 use std::collections::BTreeSet;
@@ -143,6 +144,8 @@ impl Kind for KmsKey {
             return self.change(aws, live).await;
         }
         restore(aws, &live.id).await?;
+        let request = aws.kms().untag_resource().key_id(&live.id).tag_keys(kept::KEPT);
+        aws.call("kms:UntagResource", request.send()).await?;
         // KMS takes a moment to see that the key is back.
         self.change(aws, live).await.map_err(|failure| match failure.code.as_str() {
             "KMSInvalidStateException" | "DisabledException" => failure.class(Class::Busy),
@@ -153,6 +156,11 @@ impl Kind for KmsKey {
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         if live.spec.alias.as_deref() != Some(alias::NONE) {
             alias::delete(aws, &alias::of(live.spec.alias.as_ref(), &live.identity)).await?;
+        }
+        let arn = live.outputs.get("arn").map(String::as_str).unwrap_or_default();
+        if let Some(snapshot) = kept::snapshot(aws, arn).await? {
+            let mark = Tags::from([(kept::KEPT.to_owned(), snapshot)]);
+            return retag(aws, &live.id, &Tags::new(), &mark).await;
         }
         let days = live.spec.deletion_window_days.cast_signed();
         let request = aws.kms().schedule_key_deletion().key_id(&live.id).pending_window_in_days(days);
@@ -171,6 +179,9 @@ impl Kind for KmsKey {
             Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion) => Progress::Gone,
             Some(KeyState::Enabled | KeyState::Disabled) => {
                 let tags = key_tags(aws, id).await?;
+                if tags.contains_key(kept::KEPT) {
+                    return Ok(Progress::Gone);
+                }
                 let alias = tags::decode(&tags).map(|tagged| alias::of(tags.get(ALIAS), &tagged.identity));
                 let arn = key.arn().unwrap_or_default().to_owned();
                 Progress::ready([("arn", arn), ("id", id.clone()), ("alias", alias.unwrap_or_default())])

@@ -10,6 +10,7 @@ mod findings;
 mod firewalls;
 mod interrupted;
 mod json;
+mod kept;
 mod killed;
 mod life;
 mod localstack;

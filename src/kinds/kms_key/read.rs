@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_kms::types::{KeyMetadata, KeyState};
 use futures::future::try_join_all;
 
+use super::kept::{self, KEPT};
 use super::{ALIAS, KmsKey, POLICY, alias, describe, key_tags, own};
 use crate::address::Address;
 use crate::aws::Aws;
@@ -88,14 +89,18 @@ async fn read(
         tags: tagged.user.clone(),
     };
     let mut live = Live::new(tagged, id, spec).output("id", id);
-    live.health = health(&key);
+    let arn = key.arn().unwrap_or_default();
+    let kept = tags.contains_key(KEPT) && kept::snapshot(aws, arn).await?.is_some();
+    live.health = if kept { Health::Restorable } else { health(&key) };
     if !here {
         live.notes.push(format!("the key's alias {alias} is missing"));
     }
     let others = aliases.iter().filter(|(name, target)| **target == id && **name != alias);
     live.notes.extend(others.map(|(name, _)| format!("{name} points at the key too and is left alone")));
-    let live = live.output("arn", key.arn().unwrap_or_default()).output("alias", alias);
-    Ok(Some((live, key.deletion_date().map_or(0, aws_smithy_types::DateTime::secs))))
+    let live = live.output("arn", arn).output("alias", alias);
+    // One that stays is nearer than any that goes.
+    let date = if kept { i64::MAX } else { key.deletion_date().map_or(0, aws_smithy_types::DateTime::secs) };
+    Ok(Some((live, date)))
 }
 
 fn health(key: &KeyMetadata) -> Health {

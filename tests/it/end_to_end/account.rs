@@ -113,8 +113,10 @@ async fn keys(aws: &Aws) -> Vec<String> {
     for key in aws.kms().list_keys().send().await.unwrap().keys() {
         let id = key.key_id().unwrap();
         let whole = aws.kms().describe_key().key_id(id).send().await.unwrap().key_metadata.unwrap();
-        if whole.key_state() != Some(&KeyState::PendingDeletion) {
-            let tags = aws.kms().list_resource_tags().key_id(id).send().await.unwrap();
+        let tags = aws.kms().list_resource_tags().key_id(id).send().await.unwrap();
+        // One that stays for a final snapshot is as good as gone.
+        let kept = tags.tags().iter().any(|tag| tag.tag_key() == "infra:kept-for");
+        if whole.key_state() != Some(&KeyState::PendingDeletion) && !kept {
             all.push(format!("{whole:?} {:?}", tags.tags()));
         }
     }
