@@ -77,18 +77,19 @@ fn endpoints(to: &mut Expansion, network: &Network, tables: &[Address]) {
     }
 }
 
-/// In: HTTPS from the services in the private subnets. Out: nothing.
+/// In: HTTPS from all services and jobs, public ones too: the usual names of AWS's services lead to the endpoints
+/// everywhere in the VPC. Out: nothing.
 fn firewall(to: &mut Expansion) -> Address {
-    let users = to.file.services.iter().filter(|(_, service)| !service.public);
-    let rule = |(name, _): (&String, &Service)| {
-        let group = Peer::SecurityGroup(id(&Address::new("security_group", name.clone())));
-        Rule::tcp(HTTPS, group, &format!("service {name}"))
+    let rule = |user: String| {
+        let of = if to.file.services.contains_key(&user) { format!("service {user}") } else { user.clone() };
+        Rule::tcp(HTTPS, Peer::SecurityGroup(id(&Address::new("security_group", user))), &of)
     };
+    let ingress = to.workloads().into_iter().map(rule).collect();
     let group = SecurityGroup {
         vpc_id: id(&Address::new("vpc", "main")),
         name: None,
         description: "Endpoints of AWS services".to_owned(),
-        ingress: users.map(rule).collect(),
+        ingress,
         egress: Vec::new(),
         exclusive: false,
         tags: Tags::new(),
