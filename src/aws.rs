@@ -208,6 +208,8 @@ const BUSY: &[&str] = &[
     "ConcurrentModificationException",
     "ConcurrentMutationLimitExceeded",
     "ConcurrentUpdateException",
+    // CloudTrail, of a trail that it is still at.
+    "ConflictException",
     "DeleteConflict",
     "DependencyTimeoutException",
     "DependencyViolation",
@@ -261,6 +263,8 @@ const BUSY_MESSAGES: &[&str] = &[
     "eventbridge scheduler to assume",
     "composite alarm(s) depending on",
     "in the alarm rule do not exist",
+    // EventBridge forgets late which targets were removed.
+    "can't be deleted since it has targets",
 ];
 
 fn classify(code: &str, message: &str) -> Class {
@@ -333,6 +337,8 @@ mod tests {
             ("ResourceConflictException", "Function already exist: acme-chat", Class::Fatal),
             ("ValidationException", "ECS service doesn't exist: service/main/api", Class::Busy),
             ("ValidationException", "The role must allow AWS EventBridge Scheduler to assume the role.", Class::Busy),
+            ("ConflictException", "The trail is being updated", Class::Busy),
+            ("ValidationException", "Rule can't be deleted since it has targets.", Class::Busy),
             ("AccessDenied", "", Class::Fatal),
             ("LimitExceeded", "too many roles", Class::Fatal),
         ] {

@@ -300,13 +300,14 @@ fn invalid(operation: &str, error: &dyn std::error::Error) -> Failure {
     Failure::new(operation, "InvalidRequest", error.to_string())
 }
 
-/// Writes and removes tags. S3 takes only all tags at once, so that those of others are sent along.
+/// Writes and removes tags. S3 takes only all tags at once, so that those of others are sent along; where CloudFormation's
+/// own (`aws:...`) are missing, it refuses.
 async fn retag(aws: &Aws, name: &str, set: Tags, gone: &[String]) -> Result<()> {
     if set.is_empty() && gone.is_empty() {
         return Ok(());
     }
     let mut tags = read::tags(aws, name).await?;
-    tags.retain(|key, _| !gone.contains(key) && !key.starts_with("aws:"));
+    tags.retain(|key, _| !gone.contains(key));
     tags.extend(set);
     let tags = Tagging::builder().set_tag_set(Some(sdk_tags(&tags)?)).build();
     let tags = tags.map_err(|error| invalid("s3:PutBucketTagging", &error))?;

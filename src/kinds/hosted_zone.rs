@@ -71,9 +71,13 @@ impl Kind for HostedZone {
     }
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
-        let id = match half_made(self, aws, &making.identity).await? {
+        let all = route53::all_zones(aws).await?;
+        let id = match half_made(self, aws, &making.identity, &all).await? {
             Some(id) => id,
-            None => self.make(aws, making).await?,
+            None => {
+                self.refuse_second(&all)?;
+                self.make(aws, making).await?
+            }
         };
         write_tags(aws, &id, &tags::encode(&making.identity, &self.tags), &[]).await?;
         Ok(id)
@@ -120,6 +124,18 @@ pub async fn candidates(aws: &Aws, scope: &Scope) -> Result<Vec<Zone>> {
 }
 
 impl HostedZone {
+    /// AWS lets an account have two zones of one name, of which the registrar knows one: in the other, nobody would ever
+    /// find a record.
+    fn refuse_second(&self, all: &[Zone]) -> Result<()> {
+        let Some(zone) = all.iter().find(|zone| route53::plain(zone.name()) == self.name) else { return Ok(()) };
+        let (name, id) = (&self.name, route53::zone_id(zone.id()));
+        let message = format!(
+            "the account has a zone {name} already, {id}: write `dns: {{ {name}: {{ id: {id} }} }}` to keep records in it, \
+             or delete it"
+        );
+        Err(Failure::new("route53:CreateHostedZone", "NameTaken", message))
+    }
+
     async fn make(&self, aws: &Aws, making: &Making) -> Result<Id> {
         let request = aws.route53().create_hosted_zone().name(&self.name);
         let request = request.caller_reference(reference(&making.identity, &making.token));
@@ -147,10 +163,9 @@ fn comment(identity: &Identity) -> String {
 }
 
 /// A zone that an earlier run made and was stopped before it wrote the tags.
-async fn half_made(spec: &HostedZone, aws: &Aws, identity: &Identity) -> Result<Option<Id>> {
+async fn half_made(spec: &HostedZone, aws: &Aws, identity: &Identity, all: &[Zone]) -> Result<Option<Id>> {
     let start = reference(identity, "");
     let comment = comment(identity);
-    let all = route53::all_zones(aws).await?;
     let same = |zone: &&Zone| {
         zone.caller_reference().starts_with(&start)
             && route53::plain(zone.name()) == spec.name

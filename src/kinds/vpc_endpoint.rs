@@ -13,7 +13,7 @@ use crate::aws::{self, Aws};
 use crate::kind::{Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::Policy;
 use crate::tags::Tags;
-use crate::value::{Arg, Outputs, Unresolved};
+use crate::value::{Arg, Outputs, Unresolved, Value};
 
 /// A VPC endpoint: a way to a service of AWS that leaves out the internet.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -231,18 +231,18 @@ fn read(endpoint: &Found, tags: Tags) -> Result<VpcEndpoint> {
     })
 }
 
-/// Whether this is the policy that AWS gives to an endpoint without one, whatever its version says.
+/// Whether this is the policy that AWS gives to an endpoint without one. That of an interface endpoint has no version.
 fn lets_everything(policy: &Policy) -> bool {
+    let mut bare = policy.clone();
+    if let Value::Map(fields) = &mut bare.0 {
+        fields.remove("Version");
+    }
     let everything = |principal: serde_json::Value| {
         let statement =
             serde_json::json!({ "Effect": "Allow", "Principal": principal, "Action": "*", "Resource": "*" });
-        ["2008-10-17", "2012-10-17"].map(|version| {
-            let document = serde_json::json!({ "Version": version, "Statement": [statement.clone()] });
-            Policy(document.into())
-        })
+        Policy(serde_json::json!({ "Statement": [statement] }).into())
     };
-    let forms = [everything("*".into()), everything(serde_json::json!({ "AWS": "*" }))];
-    forms.iter().flatten().any(|form| form.same(policy))
+    [everything("*".into()), everything(serde_json::json!({ "AWS": "*" }))].iter().any(|form| form.same(&bare))
 }
 
 fn outputs(endpoint: &Found, prefix_list: &str) -> Outputs {
@@ -294,9 +294,10 @@ mod tests {
 
     #[test]
     fn the_policy_of_an_endpoint_without_one_is_none() {
-        let text =
-            r#"{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;
-        assert!(lets_everything(&Policy::from_json(text).unwrap()));
+        let statement = r#""Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]"#;
+        for text in [format!(r#"{{"Version":"2008-10-17",{statement}}}"#), format!("{{{statement}}}")] {
+            assert!(lets_everything(&Policy::from_json(&text).unwrap()), "{text}");
+        }
         let some = policy::allow(&["s3:GetObject"], ["*".to_owned()]).to("AWS", ["*"]);
         assert!(!lets_everything(&policy::document([some])));
     }

@@ -69,13 +69,14 @@ fn topic_arn(to: &Expansion, severity: &str) -> String {
 /// AWS's services may publish on the account's behalf; everyone only over TLS.
 fn topic_policy(to: &Expansion, severity: &str) -> Policy {
     let arn = topic_arn(to, severity);
-    let services = PUBLISHERS.iter().copied().chain([EVENTS]);
     policy::document([
-        policy::allow(&["sns:Publish"], [arn.as_str()]).sid("Services").to("Service", services).when(
+        policy::allow(&["sns:Publish"], [arn.as_str()]).sid("Services").to("Service", PUBLISHERS).when(
             "StringEquals",
             "aws:SourceAccount",
             [to.file.account.as_str()],
         ),
+        // AWS's documentation: a topic's policy for EventBridge can have no conditions. With one, events are lost.
+        policy::allow(&["sns:Publish"], [arn.as_str()]).sid("Events").to("Service", [EVENTS]),
         policy::deny(&["sns:Publish"], [arn.as_str()]).sid("EncryptedOnly").to("AWS", ["*"]).when(
             "Bool",
             "aws:SecureTransport",

@@ -1,11 +1,14 @@
 //! The deletion of a bucket. S3 deletes only empty ones, so what is in it goes before: a page of objects a try.
 
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, Error as ObjectError, ObjectIdentifier};
 use futures::future::try_join_all;
 
 use super::{PAGE, invalid};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Result};
+
+/// Codes of single objects that trying again mends.
+const PASSING: &[&str] = &["InternalError", "ServiceUnavailable", "SlowDown"];
 
 /// Deletes the bucket, or else a page of what is in it; then the executor comes again.
 pub(super) async fn delete(aws: &Aws, name: &str) -> Result<()> {
@@ -38,19 +41,23 @@ async fn delete_versions(aws: &Aws, name: &str) -> Result<usize> {
     let objects = objects.map_err(|error| invalid("s3:DeleteObjects", &error))?;
     let request = aws.s3().delete_objects().bucket(name).delete(objects);
     let answer = aws.call("s3:DeleteObjects", request.send()).await?;
-    match answer.errors().first() {
-        None => Ok(count),
-        Some(error) => {
-            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-            let message = format!(
-                "{} of {count} objects cannot be deleted; the first is {}: {}",
-                answer.errors().len(),
-                text(error.key()),
-                text(error.message()),
-            );
-            Err(Failure::new("s3:DeleteObjects", error.code().unwrap_or("Unknown"), message))
-        }
-    }
+    refused(answer.errors(), count)?;
+    Ok(count)
+}
+
+/// What S3 says of single objects within an answer that is a success as a whole. Where it was only too busy, the next
+/// try has the object again.
+fn refused(errors: &[ObjectError], count: usize) -> Result<()> {
+    let passing = |error: &&ObjectError| error.code().is_some_and(|code| PASSING.contains(&code));
+    let Some(error) = errors.iter().find(|error| !passing(error)) else { return Ok(()) };
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let message = format!(
+        "{} of {count} objects cannot be deleted; the first is {}: {}",
+        errors.len(),
+        text(error.key()),
+        text(error.message()),
+    );
+    Err(Failure::new("s3:DeleteObjects", error.code().unwrap_or("Unknown"), message))
 }
 
 /// Gives up the first page of uploads that were never finished.
@@ -67,4 +74,19 @@ async fn abort_uploads(aws: &Aws, name: &str) -> Result<usize> {
         }
     });
     Ok(try_join_all(abort).await?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_that_s3_was_too_busy_for_are_tried_again() {
+        let error = |code: &str| ObjectError::builder().key("a/b").code(code).message("no").build();
+        assert!(refused(&[], 2).is_ok());
+        assert!(refused(&[error("InternalError"), error("SlowDown")], 2).is_ok());
+        let failure = refused(&[error("InternalError"), error("AccessDenied")], 2).unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.class), ("AccessDenied", Class::Fatal));
+        assert!(failure.message.ends_with("a/b: no"), "{}", failure.message);
+    }
 }

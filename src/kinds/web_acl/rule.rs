@@ -132,7 +132,8 @@ impl Rule {
             rule.to_aws(priority).is_ok_and(|same| {
                 let same = (same.statement, same.action, same.override_action, same.rule_labels);
                 let live = live.clone();
-                same == (live.statement.map(without_empty), live.action, live.override_action, live.rule_labels)
+                let labels = live.rule_labels.filter(|labels| !labels.is_empty());
+                same == (live.statement.map(without_empty), live.action, live.override_action, labels)
             })
         });
         known.unwrap_or_else(|| Self {
@@ -315,7 +316,10 @@ mod tests {
             Rule { action: Action::Count, ..rate(None, None) },
             set,
         ] {
-            assert_eq!(Rule::from_aws(&rule.to_aws(3).unwrap()), rule);
+            let mut live = rule.to_aws(3).unwrap();
+            assert_eq!(Rule::from_aws(&live), rule);
+            live.rule_labels = Some(Vec::new());
+            assert_eq!(Rule::from_aws(&live), rule, "with lists that are empty");
         }
     }
 

@@ -20,6 +20,9 @@ network:
   flow_logs: 30d
 services:
   worker: { image: "123456789012.dkr.ecr.us-east-1.amazonaws.com/acme/worker:1" }
+  relay: { image: "123456789012.dkr.ecr.us-east-1.amazonaws.com/acme/relay:1", public: true }
+jobs:
+  report: { image: "123456789012.dkr.ecr.us-east-1.amazonaws.com/acme/report:1" }
 "#;
 
 async fn endpoints(aws: &Aws) -> Vec<VpcEndpoint> {
@@ -112,6 +115,7 @@ async fn changed_and_destroyed(site: &Site) {
         "delete vpc_endpoint.ecr-dkr",
         "delete vpc_endpoint.secretsmanager",
         "update log_group.flow-logs",
+        "update security_group.job-report",
         "update security_group.worker",
     ];
     assert_eq!(steps.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected.into());

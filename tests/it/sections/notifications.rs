@@ -103,13 +103,15 @@ async fn topics(aws: &Aws) {
         assert_eq!(attributes["KmsMasterKeyId"], key);
         assert_eq!(attributes["DisplayName"], format!("acme test: {severity}"));
         let policy: Json = serde_json::from_str(&attributes["Policy"]).unwrap();
-        let [services, encrypted] = &policy["Statement"].as_array().unwrap()[..] else { panic!("{policy}") };
+        let [services, events, encrypted] = &policy["Statement"].as_array().unwrap()[..] else { panic!("{policy}") };
         assert_eq!(services["Condition"], json!({ "StringEquals": { "aws:SourceAccount": [ACCOUNT] } }));
         assert_eq!(services["Resource"], json!([topic(severity)]));
         let named = services["Principal"]["Service"].as_array().unwrap();
-        for service in ["backup.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com"] {
+        for service in ["backup.amazonaws.com", "cloudwatch.amazonaws.com"] {
             assert!(named.contains(&service.into()), "{service} may publish: {policy}");
         }
+        assert_eq!(events["Principal"], json!({ "Service": ["events.amazonaws.com"] }));
+        assert_eq!(events.get("Condition"), None, "EventBridge meets none");
         assert_eq!(encrypted["Effect"], "Deny");
         assert_eq!(encrypted["Condition"], json!({ "Bool": { "aws:SecureTransport": ["false"] } }));
     }
