@@ -7,9 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::EnvironmentFile;
+use super::databases::Database;
 use super::rules::Rules;
-use super::types::{Duration, written_as_text};
+use super::types::{DailyWindow, Duration, WeeklyWindow, written_as_text};
 use crate::diagnostic::Diagnostic;
+
+/// Minutes within which AWS begins a backup, and that a backup keeps from the windows of its database.
+const HOUR: u16 = 60;
 
 /// Regular backups of databases in a vault, which outlive the database. RDS's own backups, and recovery to any moment, are
 /// `databases.NAME.backup`. `{}` takes all defaults.
@@ -17,7 +21,8 @@ use crate::diagnostic::Diagnostic;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "RegularBackup")]
 pub struct Backup {
-    /// When it starts, in UTC: `"03:00"`. Default: `"03:00"`. AWS begins within the hour.
+    /// When it starts, in UTC: `"03:00"`. Default: `"03:00"`. AWS begins within the hour. It must be an hour away from
+    /// `backup.window` and `maintenance` of the databases, which AWS chooses by chance where the file does not.
     #[serde(default)]
     pub at: Time,
     /// On which days: `[sun]`. Default: every day.
@@ -123,6 +128,41 @@ impl Day {
 }
 
 impl Backup {
+    /// When AWS begins it, on each of its days.
+    fn begins(&self) -> impl Iterator<Item = WeeklyWindow> {
+        let start = u16::from(self.at.hour) * 60 + u16::from(self.at.minute);
+        let daily = DailyWindow { start, end: (start + HOUR) % (24 * 60) };
+        let chosen = |day: usize| self.on.is_empty() || self.on.iter().any(|on| *on as usize == day);
+        daily.each_day().enumerate().filter(move |(day, _)| chosen(*day)).map(|(_, window)| window)
+    }
+
+    /// The database's own windows come first for RDS: a job near one of them fails, and nobody is told.
+    fn check_windows(&self, name: &str, (of, database): (&str, &Database), rules: &mut Rules<'_>) {
+        let near = |window: WeeklyWindow| self.begins().any(|begin| window.widened(HOUR).meets(begin));
+        let daily =
+            database.backup.window.filter(|window| window.each_day().any(&near)).map(|window| window.to_string());
+        let weekly = database.maintenance.filter(|window| near(*window)).map(|window| window.to_string());
+        let windows: [(&str, &[&str], _); 2] =
+            [("daily backup", &["backup", "window"], daily), ("maintenance", &["maintenance"], weekly)];
+        for (what, field, window) in windows {
+            let Some(window) = window else { continue };
+            let message = format!("`backups.{name}` is too near to the {what} of `databases.{of}`, {window}");
+            let path: Vec<&str> = ["databases", of].iter().chain(field).copied().collect();
+            let said = rules.tree.get(&["backups", name, "at"]).is_some();
+            let place = if said {
+                rules.tree.place_of(&["backups", name, "at"])
+            } else {
+                rules.tree.key_place_of(&["backups", name])
+            };
+            let error =
+                Diagnostic::error("backups", message).at(place, format!("begins from {} on, within an hour", self.at));
+            let error = error.related(rules.tree.place_of(&path), "");
+            rules.report(
+                error.help("AWS lets such a backup fail: keep it an hour away from the windows of the database"),
+            );
+        }
+    }
+
     pub(super) fn check(&self, name: &str, file: &EnvironmentFile, rules: &mut Rules<'_>) {
         for (at, database) in self.databases.iter().flatten().enumerate() {
             rules.known("databases", database, &["backups", name, "databases", &at.to_string()]);
@@ -131,6 +171,11 @@ impl Backup {
             let message = format!("`backups.{name}` has nothing to back up: this file has no `databases`");
             let error = Diagnostic::error("backups", message).at(rules.tree.key_place_of(&["backups", name]), "");
             rules.report(error.help("remove it, or move it to the file of the databases"));
+        }
+        for (of, database) in &file.databases {
+            if self.databases.as_ref().is_none_or(|chosen| chosen.contains(of)) {
+                self.check_windows(name, (of, database), rules);
+            }
         }
         let Some(copy) = &self.copy else { return };
         let place = rules.tree.place_of(&["backups", name, "copy", "region"]);

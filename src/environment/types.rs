@@ -238,6 +238,14 @@ impl DailyWindow {
     pub const fn minutes(self) -> u16 {
         (self.end + DAY - self.start) % DAY
     }
+
+    /// The window of each day of the week.
+    pub fn each_day(self) -> impl Iterator<Item = WeeklyWindow> {
+        (0..7).map(move |day| {
+            let start = day * DAY + self.start;
+            WeeklyWindow { start, end: (start + self.minutes()) % WEEK }
+        })
+    }
 }
 
 impl FromStr for DailyWindow {
@@ -283,12 +291,21 @@ impl WeeklyWindow {
     /// Whether the two share a minute on any day.
     #[must_use]
     pub fn overlaps(self, daily: DailyWindow) -> bool {
-        let length = daily.minutes();
-        (0..7).any(|day| {
-            let start = day * DAY + daily.start;
-            // On a circle, two stretches meet when one begins inside of the other.
-            (start + WEEK - self.start) % WEEK < self.minutes() || (self.start + WEEK - start % WEEK) % WEEK < length
-        })
+        daily.each_day().any(|window| self.meets(window))
+    }
+
+    /// Whether the two share a minute.
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        // On a circle, two stretches meet when one begins inside of the other.
+        (other.start + WEEK - self.start) % WEEK < self.minutes()
+            || (self.start + WEEK - other.start) % WEEK < other.minutes()
+    }
+
+    /// The same with so many minutes more at both ends.
+    #[must_use]
+    pub const fn widened(self, minutes: u16) -> Self {
+        Self { start: (self.start + WEEK - minutes) % WEEK, end: (self.end + minutes) % WEEK }
     }
 }
 

@@ -265,6 +265,11 @@ fn arn(target: &Found) -> String {
     target.scalable_target_arn().unwrap_or_default().to_owned()
 }
 
+/// The ARN of a target that can have tags. Those from before AWS could tag them have none, and are not ours.
+fn taggable(target: &Found) -> Option<&str> {
+    target.scalable_target_arn().filter(|arn| !arn.is_empty())
+}
+
 /// The scalable target of a service, if it has one.
 async fn look(aws: &Aws, id: &str) -> Result<Option<Found>> {
     let request = aws.autoscaling().describe_scalable_targets().service_namespace(ServiceNamespace::Ecs);
@@ -284,7 +289,8 @@ async fn policies(aws: &Aws, id: Option<&str>) -> Result<Vec<ScalingPolicy>> {
 
 /// The target as ours, where its tags say so. The index's own tags may be old.
 async fn read(aws: &Aws, target: &Found, policies: &[ScalingPolicy]) -> Result<Option<Live<ScalableTarget>>> {
-    let request = aws.autoscaling().list_tags_for_resource().resource_arn(arn(target));
+    let Some(arn) = taggable(target) else { return Ok(None) };
+    let request = aws.autoscaling().list_tags_for_resource().resource_arn(arn);
     let tags: Tags = match aws.call("autoscaling:ListTagsForResource", request.send()).await {
         Ok(answer) => answer.tags.unwrap_or_default().into_iter().collect(),
         Err(failure) if failure.class == Class::NotFound => return Ok(None),
@@ -307,7 +313,7 @@ async fn read(aws: &Aws, target: &Found, policies: &[ScalingPolicy]) -> Result<O
         policies: own.map(|policy| (policy.policy_name().to_owned(), Policy::of(policy))).collect(),
         tags: tagged.user.clone(),
     };
-    Ok(Some(Live::new(tagged, target.resource_id(), spec).output("arn", arn(target))))
+    Ok(Some(Live::new(tagged, target.resource_id(), spec).output("arn", arn)))
 }
 
 async fn arn_of(aws: &Aws, live: &Live<ScalableTarget>) -> Result<String> {
@@ -398,6 +404,15 @@ mod tests {
         let found = found.policy_type(PolicyType::TargetTrackingScaling);
         let found = found.creation_time(aws_smithy_types::DateTime::from_secs(0)).build().unwrap();
         assert_eq!(Policy::of(&found), requests);
+    }
+
+    #[test]
+    fn a_target_without_an_arn_is_nobodys() {
+        let found = Found::builder().service_namespace(ServiceNamespace::Ecs).resource_id("service/main/api");
+        let found = found.scalable_dimension(ScalableDimension::EcsServiceDesiredCount).min_capacity(1).max_capacity(2);
+        let found = found.role_arn("r").creation_time(aws_smithy_types::DateTime::from_secs(0));
+        assert_eq!(taggable(&found.clone().build().unwrap()), None);
+        assert_eq!(taggable(&found.scalable_target_arn("arn").build().unwrap()), Some("arn"));
     }
 
     #[test]

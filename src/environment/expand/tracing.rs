@@ -9,9 +9,8 @@ use crate::tags::Tags;
 use crate::value::Arg;
 
 const ORIGIN: [&str; 1] = ["tracing"];
-/// The collector, its share of the task's CPU units, and the MiB beyond which it is killed.
+/// The collector, and the MiB beyond which it is killed.
 const COLLECTOR: &str = "public.ecr.aws/xray/aws-xray-daemon:3.3.13";
-const CPU: u32 = 32;
 const MEMORY: u32 = 256;
 /// The containers of a task share one address.
 const ADDRESS: &str = "127.0.0.1:2000";
@@ -65,13 +64,8 @@ pub(super) fn collect(to: &Expansion, name: &str, container: &mut Container) -> 
         }
     }
     let log = container.log.as_ref().map(|log| Log { prefix: "xray".to_owned(), ..log.clone() });
-    Container {
-        essential: false,
-        cpu: CPU,
-        memory: Some(MEMORY),
-        log,
-        ..Container::new("xray-daemon", COLLECTOR.into())
-    }
+    // Without CPU units of its own, of which the service's container has none either: with any, it would come first.
+    Container { essential: false, memory: Some(MEMORY), log, ..Container::new("xray-daemon", COLLECTOR.into()) }
 }
 
 /// What the collector does with the role of its task. X-Ray knows no resources for these actions.

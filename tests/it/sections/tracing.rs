@@ -39,7 +39,8 @@ async fn requests_are_traced() {
         assert_eq!(variables(own)["AWS_XRAY_DAEMON_ADDRESS"], "127.0.0.1:2000");
         assert_eq!(variables(own)["AWS_XRAY_TRACING_NAME"], name);
         assert!(collector.image().unwrap().starts_with("public.ecr.aws/xray/aws-xray-daemon:3."));
-        assert_eq!((collector.essential(), collector.cpu(), collector.memory()), (Some(false), 32, Some(256)));
+        let shares = (own.cpu(), collector.cpu(), collector.memory());
+        assert_eq!((collector.essential(), shares), (Some(false), (0, 0, Some(256))), "neither before the other");
         let role = format!("acme-test-{service}-task");
         let policy = site.aws.iam().get_role_policy().role_name(role).policy_name("own").send().await.unwrap();
         assert!(policy.policy_document().contains("xray%3APutTraceSegments"), "{}", policy.policy_document());

@@ -1,5 +1,5 @@
-//! Every call that reading an environment may make. Values of secrets, contents of buckets, images, logs and tables, and
-//! what a message or a query would answer, are not among them.
+//! Every call that reading an environment may make. Values of secrets, contents of buckets, images, logs and tables, requests
+//! and traces, and what a message or a query would answer, are not among them.
 
 /// Actions that show how things are configured.
 pub(super) const READS: &[&str] = &[
@@ -13,7 +13,7 @@ pub(super) const READS: &[&str] = &[
     "budgets:ListTagsForResource",
     "budgets:ViewBudget",
     "cloudtrail:Describe*",
-    "cloudtrail:Get*",
+    "cloudtrail:GetTrail*",
     "cloudtrail:List*",
     "cloudwatch:Describe*",
     "cloudwatch:GetDashboard",
@@ -66,8 +66,10 @@ pub(super) const READS: &[&str] = &[
     "ssm:ListTagsForResource",
     "tag:GetResources",
     "wafv2:Describe*",
-    "wafv2:Get*",
+    "wafv2:GetIPSet",
+    "wafv2:GetWebACL*",
     "wafv2:List*",
-    "xray:Get*",
+    "xray:GetGroups",
+    "xray:GetSamplingRules",
     "xray:List*",
 ];
