@@ -17,6 +17,7 @@ import urllib.request
 
 WATCH_EVERY = 1.0
 READS = ("Describe", "List", "Get")
+NOT_IMPLEMENTED = 501
 
 
 def free_port() -> int:
@@ -44,24 +45,20 @@ def settings(port: int, folder: pathlib.Path) -> dict[str, str]:
 
 
 def nothing_of_the_rest() -> None:
-    """The core has neither ECS nor load balancers nor databases: an account there has none of them, and whoever reads
-    them is told so. All writes of such services are refused as ever."""
-    from localstack.aws.handlers import serve_custom_service_request_handlers
+    """The core has neither ECS nor load balancers nor databases, and of what it has it lacks parts, as saved queries: an
+    account there has none of them, and whoever reads them is told so. Writes of such things are refused as ever."""
+    from localstack.aws.handlers import run_custom_response_handlers
     from localstack.aws.protocol.serializer import create_serializer
-    from localstack.services.plugins import SERVICE_PLUGINS
-
-    served = set(SERVICE_PLUGINS.list_available())
 
     def answer(chain, context, response):
         operation = context.operation
-        if operation is None or context.service.service_name in served or not operation.name.startswith(READS):
+        if operation is None or response.status_code != NOT_IMPLEMENTED or not operation.name.startswith(READS):
             return
         serializer = create_serializer(context.service, context.protocol)
         empty = serializer.serialize_to_response({}, operation, context.request.headers, context.request_id)
         response.update_from(empty)
-        chain.stop()
 
-    serve_custom_service_request_handlers.append(answer)
+    run_custom_response_handlers.append(answer)
 
 
 def watch(port: int, ready: pathlib.Path) -> None:

@@ -72,6 +72,7 @@ impl Kind for VpcEndpoint {
         if self.endpoint_type == EndpointType::Gateway {
             self.private_dns = true;
         }
+        self.policy = self.policy.take().filter(|policy| !lets_everything(policy));
         if let Some(policy) = &mut self.policy {
             policy.normalize();
         }
@@ -207,14 +208,11 @@ fn is_gateway(endpoint: &Found) -> bool {
 fn read(endpoint: &Found, tags: Tags) -> Result<VpcEndpoint> {
     let set = |ids: &[String]| ids.iter().map(|id| Arg::Known(id.clone())).collect();
     let policy = match endpoint.policy_document() {
-        Some(text) => {
-            let policy = Policy::from_json(text).map_err(|error| {
-                let id = endpoint.vpc_endpoint_id().unwrap_or_default();
-                let message = format!("the policy of the endpoint {id}: {error}");
-                Failure::new("ec2:DescribeVpcEndpoints", "UnreadablePolicy", message)
-            })?;
-            Some(policy).filter(|policy| !lets_everything(policy))
-        }
+        Some(text) => Some(Policy::from_json(text).map_err(|error| {
+            let id = endpoint.vpc_endpoint_id().unwrap_or_default();
+            let message = format!("the policy of the endpoint {id}: {error}");
+            Failure::new("ec2:DescribeVpcEndpoints", "UnreadablePolicy", message)
+        })?),
         None => None,
     };
     let groups = endpoint.groups().iter().filter_map(|group| group.group_id());
@@ -231,18 +229,16 @@ fn read(endpoint: &Found, tags: Tags) -> Result<VpcEndpoint> {
     })
 }
 
-/// Whether this is the policy that AWS gives to an endpoint without one. That of an interface endpoint has no version.
+/// Whether this is the policy that AWS gives to an endpoint without one. Its version says nothing here: gateways have one,
+/// interfaces answer without any.
 fn lets_everything(policy: &Policy) -> bool {
-    let mut bare = policy.clone();
-    if let Value::Map(fields) = &mut bare.0 {
-        fields.remove("Version");
-    }
-    let everything = |principal: serde_json::Value| {
-        let statement =
-            serde_json::json!({ "Effect": "Allow", "Principal": principal, "Action": "*", "Resource": "*" });
-        Policy(serde_json::json!({ "Statement": [statement] }).into())
-    };
-    [everything("*".into()), everything(serde_json::json!({ "AWS": "*" }))].iter().any(|form| form.same(&bare))
+    let Value::Map(mut fields) = policy.0.clone() else { return false };
+    fields.remove("Version");
+    let stated = Policy(Value::Map(fields));
+    [serde_json::json!("*"), serde_json::json!({ "AWS": "*" })].into_iter().any(|principal| {
+        let all = serde_json::json!({ "Effect": "Allow", "Principal": principal, "Action": "*", "Resource": "*" });
+        Policy(serde_json::json!({ "Statement": [all] }).into()).same(&stated)
+    })
 }
 
 fn outputs(endpoint: &Found, prefix_list: &str) -> Outputs {
@@ -292,14 +288,24 @@ mod tests {
     use super::*;
     use crate::policy;
 
+    /// An endpoint of the file with this policy, as it is compared.
+    fn policy_of(text: &str) -> Option<Policy> {
+        let policy = Policy::from_json(text).unwrap();
+        let fields = serde_json::json!({ "vpc_id": "", "service": "", "endpoint_type": "interface", "policy": policy });
+        let mut endpoint: VpcEndpoint = serde_json::from_value(fields).unwrap();
+        endpoint.normalize();
+        endpoint.policy
+    }
+
     #[test]
-    fn the_policy_of_an_endpoint_without_one_is_none() {
+    fn a_policy_that_lets_everything_is_none() {
         let statement = r#""Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]"#;
-        for text in [format!(r#"{{"Version":"2008-10-17",{statement}}}"#), format!("{{{statement}}}")] {
-            assert!(lets_everything(&Policy::from_json(&text).unwrap()), "{text}");
+        // AWS's own has a version on gateways and none on interfaces.
+        for version in [r#""Version":"2008-10-17","#, r#""Version":"2012-10-17","#, ""] {
+            assert_eq!(policy_of(&format!("{{{version}{statement}}}")), None);
         }
         let some = policy::allow(&["s3:GetObject"], ["*".to_owned()]).to("AWS", ["*"]);
-        assert!(!lets_everything(&policy::document([some])));
+        assert!(policy_of(&policy::document([some]).to_json().unwrap()).is_some());
     }
 
     #[test]

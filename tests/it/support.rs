@@ -1,6 +1,7 @@
 //! An emulator of its own for each test, and drivers that talk to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ impl Emulator {
         Self::run(&[]).expect("this needs no Python of its own")
     }
 
-    /// LocalStack itself; `None` where its Python is missing.
+    /// LocalStack itself; `None` where its Python is missing, of which a line tells that no test runner swallows.
     pub fn localstack() -> Option<Self> {
         Self::run(&["--localstack"])
     }
@@ -37,6 +38,8 @@ impl Emulator {
             .output()
             .expect("localstack/up runs");
         if output.status.code() == Some(NO_PYTHON) {
+            let why = String::from_utf8_lossy(&output.stderr);
+            writeln!(std::io::stderr(), "skipped: {}", why.trim()).expect("standard error takes a line");
             return None;
         }
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
