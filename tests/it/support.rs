@@ -16,9 +16,17 @@ pub const REGION: &str = "us-east-1";
 /// The status by which `localstack/up --localstack` says that its Python is missing.
 const NO_PYTHON: i32 = 3;
 
-/// A running emulator. It ends with this process.
+/// A running emulator. It ends with this value, and at the latest with this process.
 pub struct Emulator {
     pub variables: BTreeMap<String, String>,
+}
+
+impl Drop for Emulator {
+    /// Hundreds of them would fill the memory of a machine.
+    fn drop(&mut self) {
+        let stopped = Command::new("kill").arg(&self.variables["INFRA_EMULATOR_PID"]).status();
+        assert!(stopped.is_ok() || std::thread::panicking(), "{stopped:?}");
+    }
 }
 
 impl Emulator {
