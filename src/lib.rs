@@ -26,6 +26,8 @@ pub mod explain;
 pub mod reach;
 pub mod report;
 
+pub mod bluegreen;
+
 pub mod apply;
 pub mod aws;
 pub mod kind;

@@ -9,6 +9,8 @@ const LINES: usize = 500;
 /// What takes values and returns values.
 const PURE: &[&str] = &[
     "address.rs",
+    "bluegreen",
+    "bluegreen.rs",
     "check",
     "check.rs",
     "desired.rs",

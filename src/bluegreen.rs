@@ -1,0 +1,358 @@
+//! Releases without downtime: what to do next, from what is seen and nothing else.
+//!
+//! [`next`] is pure. Whoever carries its moves out may be killed between any two of them: the next call goes on from what
+//! is live. Weights say who serves; the [`Record`] says which phase a release is in, and is written before what it speaks
+//! of is done. Where the two disagree, the weights win.
+
+mod gate;
+mod observed;
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use observed::{Alarm, Both, Colour, Minute, Observed, Rollout, Side, Weights};
+pub use policy::{Limits, Over, Policy, Step};
+
+/// How often to look where nothing else says when.
+const LOOK: SignedDuration = SignedDuration::from_secs(5);
+
+/// A release on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub id: String,
+    pub to: Colour,
+    pub image: String,
+    /// The task definition with its revision that `to` is to run.
+    pub revision: String,
+    pub phase: Phase,
+    /// When the phase began.
+    pub since: Timestamp,
+    /// When `to` was given its first traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shifted: Option<Timestamp>,
+    /// Whether the job before the release has run.
+    #[serde(default)]
+    pub migrated: bool,
+    /// Whether the watch has been prolonged for want of traffic.
+    #[serde(default)]
+    pub extended: bool,
+    /// Why it was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// How far a release is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The idle colour starts.
+    Preparing,
+    /// It is tried through the test rule.
+    Verifying,
+    /// It is given the share of this step, and after the last one everything.
+    Shifting(usize),
+    /// It carries everything and is watched.
+    Monitoring,
+    /// The old colour is kept for a quick way back.
+    Keeping,
+    Finished,
+    RolledBack,
+}
+
+/// How far a command goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The idle colour runs and has been tried.
+    Deployed,
+    /// It carries the traffic and has been watched.
+    Switched,
+    /// The old colour has been stopped.
+    Finished,
+    /// The old colour carries the traffic again.
+    Back,
+}
+
+/// One thing to do. After it, look again and ask again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Move {
+    /// Nothing yet; look again then at the latest.
+    Wait {
+        until: Timestamp,
+        on: String,
+    },
+    /// Run the job before the release, and note it in the record.
+    Migrate,
+    /// Let this colour run so many tasks of this revision, its scaler held.
+    Start {
+        colour: Colour,
+        revision: String,
+        count: u32,
+    },
+    /// Lead the test rule to this colour.
+    Try(Colour),
+    /// Set the weights, unless they are no longer `from`.
+    Shift {
+        from: Weights,
+        to: Weights,
+    },
+    /// Write this phase into the record.
+    Enter(Phase),
+    /// Watch as long once more, and note it in the record.
+    Extend,
+    /// Stop all tasks of this colour, its scaler held.
+    Stop(Colour),
+    /// Take the release back before it got any traffic.
+    Abandon {
+        why: String,
+    },
+    /// Give all traffic back to the old colour at once, unless the weights are no longer `from`.
+    RollBack {
+        from: Weights,
+        to: Weights,
+        why: String,
+    },
+    /// Nothing that a program should decide.
+    Halt {
+        why: String,
+        help: String,
+    },
+    Done,
+}
+
+/// What to do now.
+#[must_use]
+pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) -> Move {
+    let Some(record) = &observed.record else { return Move::Done };
+    let view = View { policy, goal, observed, record, now };
+    match record.phase {
+        Phase::Finished | Phase::RolledBack => view.ended(),
+        Phase::Preparing | Phase::Verifying if goal == Goal::Back => Move::Abandon { why: ASKED.to_owned() },
+        Phase::Preparing => view.untouched().unwrap_or_else(|| view.prepare()),
+        Phase::Verifying => view.untouched().unwrap_or_else(|| view.verify()),
+        _ if goal == Goal::Back => view.back(ASKED.to_owned()),
+        Phase::Shifting(step) => view.shift(step),
+        Phase::Monitoring => view.switched().unwrap_or_else(|| view.monitor()),
+        Phase::Keeping => view.switched().unwrap_or_else(|| view.keep()),
+    }
+}
+
+const ASKED: &str = "asked for";
+
+struct View<'a> {
+    policy: &'a Policy,
+    goal: Goal,
+    observed: &'a Observed,
+    record: &'a Record,
+    now: Timestamp,
+}
+
+impl View<'_> {
+    fn new(&self) -> &Side {
+        self.observed.sides.of(self.record.to)
+    }
+
+    fn old(&self) -> &Side {
+        self.observed.sides.of(self.record.to.other())
+    }
+
+    /// How long the phase has lasted. A clock that is behind the one that wrote the record has seen nothing of it.
+    fn elapsed(&self) -> SignedDuration {
+        self.now.duration_since(self.record.since).max(SignedDuration::ZERO)
+    }
+
+    /// Waits for the rest of a time that began with the phase.
+    fn rest(&self, whole: SignedDuration, on: &str) -> Move {
+        let left = whole - self.elapsed();
+        Move::Wait { until: self.now + left.min(LOOK), on: format!("{on}, {} left", spoken(left)) }
+    }
+
+    fn look(&self, on: String) -> Move {
+        Move::Wait { until: self.now + LOOK, on }
+    }
+
+    fn moved(&self, expected: Weights) -> Move {
+        let Weights { blue, green } = self.observed.weights;
+        Move::Halt {
+            why: format!(
+                "the traffic is at blue {blue}, green {green}, where this release left it at blue {}, green {}: somebody else has \
+                 moved it",
+                expected.blue, expected.green
+            ),
+            help: "look at both colours with `infra bluegreen status`, then `rollback` or `switch` again".to_owned(),
+        }
+    }
+
+    /// What is wrong where the new colour should have no traffic yet.
+    fn untouched(&self) -> Option<Move> {
+        let expected = Weights::with(self.record.to, 0);
+        (self.observed.weights != expected).then(|| self.moved(expected))
+    }
+
+    /// What is to be done where the new colour should have all traffic and has not.
+    fn switched(&self) -> Option<Move> {
+        let expected = Weights::with(self.record.to, 100);
+        if self.observed.weights == expected {
+            None
+        } else if self.observed.weights == Weights::with(self.record.to, 0) {
+            // Somebody went back by hand, or a rollback was cut off before it was noted.
+            Some(Move::Enter(Phase::RolledBack))
+        } else {
+            Some(self.moved(expected))
+        }
+    }
+
+    fn prepare(&self) -> Move {
+        let (new, record) = (self.new(), self.record);
+        if self.policy.migrate && !record.migrated {
+            return Move::Migrate;
+        }
+        // As many as serve now, whatever the file says: the load is what it is.
+        let count = self.old().desired.max(1);
+        if new.revision != record.revision || new.desired < count {
+            return Move::Start { colour: record.to, revision: record.revision.clone(), count };
+        }
+        if let Rollout::Failed(why) = &new.rollout {
+            return Move::Abandon { why: format!("the new tasks do not start: {why}") };
+        }
+        if !new.is_whole() {
+            let on = format!("{} of {} tasks to be healthy", new.healthy, new.desired);
+            if self.elapsed() > self.policy.prepare {
+                let took = spoken(self.policy.prepare);
+                return Move::Abandon { why: format!("after {took}, still waiting for {on}") };
+            }
+            return self.look(on);
+        }
+        if self.observed.test == record.to { Move::Enter(Phase::Verifying) } else { Move::Try(record.to) }
+    }
+
+    fn verify(&self) -> Move {
+        let new = self.new();
+        if let Rollout::Failed(why) = &new.rollout {
+            return Move::Abandon { why: format!("the new tasks died while they were tried: {why}") };
+        }
+        if !new.is_whole() {
+            let why = format!("{} of {} tasks were healthy while they were tried", new.healthy, new.desired);
+            return Move::Abandon { why };
+        }
+        match &self.observed.checks {
+            Some(Err(why)) => return Move::Abandon { why: format!("a check through the test rule failed: {why}") },
+            None if self.policy.checks => return self.look("the checks through the test rule".to_owned()),
+            _ => {}
+        }
+        if self.elapsed() < self.policy.verify {
+            return self.rest(self.policy.verify, "the trial through the test rule");
+        }
+        if self.goal == Goal::Deployed {
+            return Move::Done;
+        }
+        match gate::firing(self.policy, self.observed, None) {
+            Some(alarm) => Move::Halt {
+                why: format!("the alarm {} is firing: this is no time to move traffic", alarm.name),
+                help: "mend that first, or switch with --force".to_owned(),
+            },
+            None => Move::Enter(Phase::Shifting(0)),
+        }
+    }
+
+    fn shift(&self, step: usize) -> Move {
+        let share = |step: usize| self.policy.steps.get(step).map_or(100, |step| step.share);
+        let to = self.record.to;
+        let before = Weights::with(to, step.checked_sub(1).map_or(0, share));
+        let after = Weights::with(to, share(step));
+        if self.observed.weights == before {
+            if self.new().is_whole() {
+                return Move::Shift { from: before, to: after };
+            }
+            let why = format!("{} of {} tasks are healthy", self.new().healthy, self.new().desired);
+            return if step == 0 { Move::Abandon { why } } else { self.back(why) };
+        }
+        if self.observed.weights != after {
+            return self.moved(after);
+        }
+        if let Some(why) = gate::tripped(self.policy, self.observed, self.record) {
+            return self.back(why);
+        }
+        match self.policy.steps.get(step) {
+            None => Move::Enter(Phase::Monitoring),
+            Some(current) if self.elapsed() < current.hold => {
+                self.rest(current.hold, &format!("the step at {} %", current.share))
+            }
+            Some(_) => Move::Enter(Phase::Shifting(step + 1)),
+        }
+    }
+
+    fn monitor(&self) -> Move {
+        if let Some(why) = gate::tripped(self.policy, self.observed, self.record) {
+            return self.back(why);
+        }
+        let whole = if self.record.extended { self.policy.monitor * 2 } else { self.policy.monitor };
+        if self.elapsed() < whole {
+            return self.rest(whole, "the watch");
+        }
+        let tried = self.policy.checks && self.observed.checks == Some(Ok(()));
+        if tried || gate::evidence(self.observed, self.record, self.now) {
+            Move::Enter(Phase::Keeping)
+        } else if self.record.extended {
+            self.back("nothing shows that it works: no requests in all the time that it was watched".to_owned())
+        } else {
+            Move::Extend
+        }
+    }
+
+    fn keep(&self) -> Move {
+        if let Some(why) = gate::tripped(self.policy, self.observed, self.record) {
+            return self.back(why);
+        }
+        if self.goal != Goal::Finished {
+            return Move::Done;
+        }
+        if self.elapsed() < self.policy.keep {
+            return self.rest(self.policy.keep, "the time for which the old colour is kept");
+        }
+        if !self.new().is_whole() {
+            return self.look(format!("{} of {} tasks to be healthy", self.new().healthy, self.new().desired));
+        }
+        if self.old().desired > 0 { Move::Stop(self.record.to.other()) } else { Move::Enter(Phase::Finished) }
+    }
+
+    fn ended(&self) -> Move {
+        let taken_back = self.record.phase == Phase::RolledBack;
+        let stopped = if taken_back { self.record.to } else { self.record.to.other() };
+        if taken_back && *self.observed.weights.of(self.record.to) > 0 {
+            return self.moved(Weights::with(self.record.to, 0));
+        }
+        if self.goal == Goal::Back && !taken_back {
+            return Move::Halt {
+                why: format!("{} no longer runs", stopped.name()),
+                help: "release the earlier image again: `infra bluegreen rollback --to REVISION`".to_owned(),
+            };
+        }
+        let carries = *self.observed.weights.of(stopped) > 0;
+        if self.observed.sides.of(stopped).desired > 0 && !carries { Move::Stop(stopped) } else { Move::Done }
+    }
+
+    /// All traffic back to the old colour, if that can carry it.
+    fn back(&self, why: String) -> Move {
+        let help = "look at both colours with `infra bluegreen status`, and release an image that works".to_owned();
+        match (self.old().serves(), self.new().serves()) {
+            (true, _) => {
+                let to = Weights::with(self.record.to.other(), 100);
+                Move::RollBack { from: self.observed.weights, to, why }
+            }
+            (false, true) => {
+                let why = format!("{why}; the old colour answers nothing, so that the traffic stays where it is");
+                Move::Halt { why, help }
+            }
+            (false, false) => Move::Halt { why: format!("{why}; neither colour answers"), help },
+        }
+    }
+}
+
+/// A time as people say it.
+fn spoken(time: SignedDuration) -> String {
+    let seconds = time.as_secs().max(0);
+    if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
+}

@@ -1,0 +1,92 @@
+//! The policy of a release, in numbers.
+
+use jiff::SignedDuration;
+
+use crate::environment::releases::Release;
+
+/// A limit over a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Over {
+    pub limit: f64,
+    pub time: SignedDuration,
+}
+
+/// What takes a release back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Percent of the requests that fail.
+    pub errors: Option<Over>,
+    /// Milliseconds of an average answer.
+    pub latency: Option<Over>,
+    /// Percent of the tasks that are not healthy.
+    pub unhealthy: Option<f64>,
+    /// Alarms by name or severity.
+    pub alarms: Vec<String>,
+}
+
+/// A share of the traffic, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Percent, below 100.
+    pub share: u16,
+    pub hold: SignedDuration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// How long the new tasks may take to become healthy.
+    pub prepare: SignedDuration,
+    pub verify: SignedDuration,
+    pub monitor: SignedDuration,
+    pub keep: SignedDuration,
+    /// The steps before everything.
+    pub steps: Vec<Step>,
+    pub limits: Limits,
+    /// Whether a job runs first.
+    pub migrate: bool,
+    /// Whether there are requests that must succeed through the test rule.
+    pub checks: bool,
+}
+
+/// Time for new tasks to start, to pull a large image, and to pass their health checks.
+const PREPARE: SignedDuration = SignedDuration::from_mins(15);
+
+impl From<&Release> for Policy {
+    fn from(release: &Release) -> Self {
+        let time = |duration: crate::environment::types::Duration| {
+            SignedDuration::from_secs(i64::try_from(duration.seconds()).unwrap_or(i64::MAX))
+        };
+        let rollback = &release.rollback;
+        let canary = release.canary.map(|share| Step { share: whole(share.percent.ratio()), hold: time(share.over) });
+        let linear = release.linear.map(|share| {
+            let part = whole(share.percent.ratio()).max(1);
+            let shares = (1..).map(move |number| number * part).take_while(|share| *share < 100);
+            shares.map(|share_now| Step { share: share_now, hold: time(share.over) }).collect::<Vec<_>>()
+        });
+        Self {
+            prepare: PREPARE,
+            verify: time(release.verify),
+            monitor: time(release.monitor),
+            keep: time(release.keep),
+            steps: canary.into_iter().chain(linear.unwrap_or_default()).collect(),
+            limits: Limits {
+                errors: rollback
+                    .errors
+                    .map(|share| Over { limit: share.percent.ratio() * 100.0, time: time(share.over) }),
+                latency: rollback
+                    .latency
+                    .map(|latency| Over { limit: f64::from(latency.milliseconds), time: time(latency.over) }),
+                unhealthy: rollback.unhealthy.map(|percent| percent.ratio() * 100.0),
+                alarms: rollback.alarms.clone(),
+            },
+            migrate: false,
+            checks: false,
+        }
+    }
+}
+
+/// Whole percent of a part of one. The load balancer takes shares no finer.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage is between 0 and 100")]
+fn whole(ratio: f64) -> u16 {
+    (ratio * 100.0).round() as u16
+}

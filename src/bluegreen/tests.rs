@@ -1,0 +1,479 @@
+//! Every way that a release can go, as a table: what is seen, and what is done about it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+
+/// Eight o'clock, when the phase began.
+fn since() -> Timestamp {
+    "2026-03-02T08:00:00Z".parse().unwrap()
+}
+
+fn minutes(count: i64) -> SignedDuration {
+    SignedDuration::from_mins(count)
+}
+
+fn policy() -> Policy {
+    Policy {
+        prepare: minutes(15),
+        verify: minutes(2),
+        monitor: minutes(10),
+        keep: minutes(30),
+        steps: Vec::new(),
+        limits: Limits {
+            errors: Some(Over { limit: 1.0, time: minutes(5) }),
+            latency: Some(Over { limit: 2000.0, time: minutes(3) }),
+            unhealthy: Some(50.0),
+            alarms: vec!["critical".into()],
+        },
+        migrate: false,
+        checks: false,
+    }
+}
+
+fn side(revision: &str, tasks: u32) -> Side {
+    Side {
+        revision: revision.into(),
+        desired: tasks,
+        running: tasks,
+        healthy: tasks,
+        targets: tasks,
+        rollout: Rollout::Completed,
+    }
+}
+
+/// A moment of a release from blue to green.
+struct Case {
+    policy: Policy,
+    goal: Goal,
+    observed: Observed,
+    now: Timestamp,
+}
+
+/// In this phase, all being well, so many minutes after it began.
+fn at(phase: Phase, after: i64) -> Case {
+    let share = match phase {
+        Phase::Preparing | Phase::Verifying | Phase::RolledBack | Phase::Shifting(_) => 0,
+        Phase::Monitoring | Phase::Keeping | Phase::Finished => 100,
+    };
+    let watched = matches!(phase, Phase::Monitoring | Phase::Keeping);
+    let now = since() + minutes(after);
+    let seen = (0..after).map(|minute| calm(minute)).filter(|_| watched).collect();
+    let record = Record {
+        id: "r1".into(),
+        to: Colour::Green,
+        image: "api:2".into(),
+        revision: "api:2".into(),
+        phase,
+        since: since(),
+        shifted: watched.then(since),
+        migrated: false,
+        extended: false,
+        why: None,
+    };
+    let test = if phase == Phase::Preparing { Colour::Blue } else { Colour::Green };
+    let observed = Observed {
+        sides: Both { blue: side("api:1", 4), green: side("api:2", 4) },
+        weights: Weights::with(Colour::Green, share),
+        test,
+        minutes: Both { blue: Vec::new(), green: seen },
+        alarms: Vec::new(),
+        checks: None,
+        record: Some(record),
+    };
+    Case { policy: policy(), goal: Goal::Finished, observed, now }
+}
+
+/// An ordinary minute.
+fn calm(minute: i64) -> Minute {
+    Minute { at: since() + minutes(minute), requests: 1000.0, errors: 0.0, latency: Some(120.0) }
+}
+
+impl Case {
+    fn goal(mut self, goal: Goal) -> Self {
+        self.goal = goal;
+        self
+    }
+
+    fn green(mut self, change: impl FnOnce(&mut Side)) -> Self {
+        change(&mut self.observed.sides.green);
+        self
+    }
+
+    fn blue(mut self, change: impl FnOnce(&mut Side)) -> Self {
+        change(&mut self.observed.sides.blue);
+        self
+    }
+
+    fn weights(mut self, green: u16) -> Self {
+        self.observed.weights = Weights::with(Colour::Green, green);
+        self
+    }
+
+    fn record(mut self, change: impl FnOnce(&mut Record)) -> Self {
+        change(self.observed.record.as_mut().unwrap());
+        self
+    }
+
+    fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
+        change(&mut self.policy);
+        self
+    }
+
+    fn seen(mut self, minutes: impl IntoIterator<Item = Minute>) -> Self {
+        self.observed.minutes.green = minutes.into_iter().collect();
+        self
+    }
+
+    /// Each minute changed.
+    fn each(mut self, change: impl Fn(&mut Minute)) -> Self {
+        self.observed.minutes.green.iter_mut().for_each(change);
+        self
+    }
+
+    fn alarm(mut self, severity: &str, began: i64) -> Self {
+        let alarm = Alarm { name: "api-errors".into(), severity: severity.into(), since: since() + minutes(began) };
+        self.observed.alarms.push(alarm);
+        self
+    }
+
+    fn checks(mut self, said: Option<Result<(), String>>) -> Self {
+        self.policy.checks = true;
+        self.observed.checks = said;
+        self
+    }
+
+    /// The steps 10 % and 50 %, five minutes each.
+    fn steps(mut self) -> Self {
+        self.policy.steps = vec![Step { share: 10, hold: minutes(5) }, Step { share: 50, hold: minutes(5) }];
+        self
+    }
+
+    fn on_step(self, green: u16) -> Self {
+        let shifted = self.steps().weights(green).record(|record| record.shifted = Some(since()));
+        let after = shifted.now.duration_since(since()).as_mins();
+        shifted.seen((0..after).map(calm))
+    }
+
+    fn does(&self) -> String {
+        let percent = |weights: Weights| format!("{}/{}", weights.blue, weights.green);
+        match next(&self.policy, self.goal, &self.observed, self.now) {
+            Move::Wait { on, until } => {
+                assert!(until > self.now, "it waits for a time to come");
+                format!("wait: {on}")
+            }
+            Move::Migrate => "migrate".into(),
+            Move::Start { colour, revision, count } => format!("start {count} of {revision} on {}", colour.name()),
+            Move::Try(colour) => format!("try {}", colour.name()),
+            Move::Shift { from, to } => format!("shift {} to {}", percent(from), percent(to)),
+            Move::Enter(phase) => format!("enter {phase:?}"),
+            Move::Extend => "extend".into(),
+            Move::Stop(colour) => format!("stop {}", colour.name()),
+            Move::Abandon { why } => format!("abandon: {why}"),
+            Move::RollBack { from, to, why } => format!("roll back {} to {}: {why}", percent(from), percent(to)),
+            Move::Halt { why, .. } => format!("halt: {why}"),
+            Move::Done => "done".into(),
+        }
+    }
+}
+
+#[track_caller]
+fn table(cases: Vec<(&str, Case, &str)>) {
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|(name, case, expected)| {
+            let does = case.does();
+            (does != *expected).then(|| format!("{name}\n  expected {expected}\n  does     {does}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+const MOVED: &str = "somebody else has moved it";
+
+#[test]
+fn before_any_traffic() {
+    use Phase::{Preparing, Verifying};
+    let unstarted = |side: &mut Side| *side = self::side("api:1", 0);
+    let starting = |side: &mut Side| {
+        side.healthy = 1;
+        side.rollout = Rollout::InProgress;
+    };
+    let failed = |side: &mut Side| side.rollout = Rollout::Failed("exit code 1".into());
+    table(vec![
+        (
+            "the idle colour starts with as many as serve",
+            at(Preparing, 0).green(unstarted),
+            "start 4 of api:2 on green",
+        ),
+        ("live count, not the file's", at(Preparing, 0).blue(|blue| blue.desired = 7), "start 7 of api:2 on green"),
+        (
+            "a first release has nothing to copy",
+            at(Preparing, 0).green(unstarted).blue(unstarted),
+            "start 1 of api:2 on green",
+        ),
+        (
+            "another revision runs there",
+            at(Preparing, 0).green(|green| green.revision = "api:0".into()),
+            "start 4 of api:2 on green",
+        ),
+        ("more than needed is fine", at(Preparing, 0).green(|green| *green = side("api:2", 5)), "try green"),
+        ("the job comes first", at(Preparing, 0).green(unstarted).policy(|policy| policy.migrate = true), "migrate"),
+        (
+            "the job has run",
+            at(Preparing, 0).policy(|policy| policy.migrate = true).record(|record| record.migrated = true),
+            "try green",
+        ),
+        ("tasks start", at(Preparing, 1).green(starting), "wait: 1 of 4 tasks to be healthy"),
+        (
+            "targets register late",
+            at(Preparing, 1).green(|green| (green.healthy, green.targets) = (0, 0)),
+            "wait: 0 of 4 tasks to be healthy",
+        ),
+        ("an old target drains", at(Preparing, 1).green(|green| green.targets = 5), "wait: 4 of 4 tasks to be healthy"),
+        (
+            "for too long",
+            at(Preparing, 16).green(starting),
+            "abandon: after 15 min 0 s, still waiting for 1 of 4 tasks to be healthy",
+        ),
+        ("a crash loop", at(Preparing, 1).green(failed), "abandon: the new tasks do not start: exit code 1"),
+        ("all healthy: the test rule moves", at(Preparing, 1), "try green"),
+        (
+            "the clock of another machine is ahead",
+            at(Preparing, -3).green(starting),
+            "wait: 1 of 4 tasks to be healthy",
+        ),
+        (
+            "killed after the test rule moved",
+            {
+                let mut case = at(Preparing, 1);
+                case.observed.test = Colour::Green;
+                case
+            },
+            "enter Verifying",
+        ),
+        ("the trial lasts", at(Verifying, 1), "wait: the trial through the test rule, 1 min 0 s left"),
+        ("the trial is over", at(Verifying, 2), "enter Shifting(0)"),
+        ("deploy ends there", at(Verifying, 2).goal(Goal::Deployed), "done"),
+        (
+            "but not before",
+            at(Verifying, 1).goal(Goal::Deployed),
+            "wait: the trial through the test rule, 1 min 0 s left",
+        ),
+        (
+            "health flaps",
+            at(Verifying, 1).green(|green| green.healthy = 3),
+            "abandon: 3 of 4 tasks were healthy while they were tried",
+        ),
+        (
+            "a task dies",
+            at(Verifying, 1).green(failed),
+            "abandon: the new tasks died while they were tried: exit code 1",
+        ),
+        (
+            "a check fails",
+            at(Verifying, 1).checks(Some(Err("GET / said 500".into()))),
+            "abandon: a check through the test rule failed: GET / said 500",
+        ),
+        ("a check has not answered", at(Verifying, 3).checks(None), "wait: the checks through the test rule"),
+        ("checks pass", at(Verifying, 3).checks(Some(Ok(()))), "enter Shifting(0)"),
+        (
+            "an alarm of before",
+            at(Verifying, 3).alarm("critical", -60),
+            "halt: the alarm api-errors is firing: this is no time to move traffic",
+        ),
+        ("an alarm that the policy does not name", at(Verifying, 3).alarm("warning", 1), "enter Shifting(0)"),
+        ("an alarm, but only a deploy", at(Verifying, 3).alarm("critical", 1).goal(Goal::Deployed), "done"),
+        ("asked back", at(Verifying, 1).goal(Goal::Back), "abandon: asked for"),
+        ("asked back at once", at(Preparing, 0).goal(Goal::Back), "abandon: asked for"),
+    ]);
+    for phase in [Preparing, Verifying] {
+        assert!(at(phase, 1).weights(10).does().ends_with(MOVED), "{phase:?}");
+    }
+    let mut none = at(Preparing, 0);
+    none.observed.record = None;
+    assert_eq!(none.does(), "done", "without a release there is nothing to do");
+}
+
+#[test]
+fn moving_the_traffic() {
+    use Phase::Shifting;
+    table(vec![
+        ("at once", at(Shifting(0), 0), "shift 100/0 to 0/100"),
+        ("killed after the weights moved", at(Shifting(0), 0).weights(100), "enter Monitoring"),
+        (
+            "the new colour fell ill meanwhile",
+            at(Shifting(0), 0).green(|green| green.healthy = 3),
+            "abandon: 3 of 4 tasks are healthy",
+        ),
+        ("the first step", at(Shifting(0), 0).steps(), "shift 100/0 to 90/10"),
+        ("the first step holds", at(Shifting(0), 3).on_step(10), "wait: the step at 10 %, 2 min 0 s left"),
+        ("and is over", at(Shifting(0), 5).on_step(10), "enter Shifting(1)"),
+        ("the second step", at(Shifting(1), 0).on_step(10), "shift 90/10 to 50/50"),
+        ("everything", at(Shifting(2), 0).on_step(50), "shift 50/50 to 0/100"),
+        ("and everything is there", at(Shifting(2), 0).on_step(100), "enter Monitoring"),
+        (
+            "errors on a step",
+            at(Shifting(0), 5).on_step(10).each(|minute| minute.errors = 11.0),
+            "roll back 90/10 to 100/0: 1.1 % of the requests failed in 5 min",
+        ),
+        (
+            "an alarm on a step",
+            at(Shifting(1), 2).on_step(50).alarm("critical", 1),
+            "roll back 50/50 to 100/0: the alarm api-errors went off",
+        ),
+        (
+            "ill before the second step",
+            at(Shifting(1), 0).on_step(10).green(|green| green.healthy = 3),
+            "roll back 90/10 to 100/0: 3 of 4 tasks are healthy",
+        ),
+        (
+            "asked back on a step",
+            at(Shifting(1), 1).on_step(50).goal(Goal::Back),
+            "roll back 50/50 to 100/0: asked for",
+        ),
+        ("asked back before the first", at(Shifting(0), 0).goal(Goal::Back), "roll back 100/0 to 100/0: asked for"),
+    ]);
+    assert!(at(Shifting(0), 1).on_step(37).does().ends_with(MOVED));
+    assert!(at(Shifting(1), 1).on_step(100).does().ends_with(MOVED));
+}
+
+#[test]
+fn watching_after_the_switch() {
+    use Phase::Monitoring;
+    let slow = |minute: &mut Minute| minute.latency = Some(2001.0);
+    let quiet = |minute: &mut Minute| (minute.requests, minute.latency) = (0.0, None);
+    let back = |why: &str| format!("roll back 0/100 to 100/0: {why}");
+    let errors = back("1.1 % of the requests failed in 5 min");
+    let latency = back("answers took 2001 ms or more for 3 min");
+    let half = back("1 of 4 tasks are healthy");
+    let none = back("no task of the new colour is healthy");
+    let alarm = back("the alarm api-errors went off");
+    let silent = back("nothing shows that it works: no requests in all the time that it was watched");
+    let waits = "wait: the watch, 4 min 0 s left";
+    table(vec![
+        ("all is well", at(Monitoring, 6), waits),
+        ("and stays well", at(Monitoring, 10), "enter Keeping"),
+        ("the errors are at the limit", at(Monitoring, 6).each(|minute| minute.errors = 10.0), waits),
+        ("the errors are above it", at(Monitoring, 6).each(|minute| minute.errors = 11.0), &errors),
+        ("not for long enough", at(Monitoring, 6).seen((0..4).map(|at| Minute { errors: 500.0, ..calm(at) })), waits),
+        (
+            "the time is the limit's, not the last minute's",
+            at(Monitoring, 6).seen((0..6).map(|at| Minute { errors: if at == 5 { 49.0 } else { 0.0 }, ..calm(at) })),
+            waits,
+        ),
+        (
+            "old errors are forgotten",
+            at(Monitoring, 6).seen((0..6).map(|at| Minute { errors: if at == 0 { 900.0 } else { 0.0 }, ..calm(at) })),
+            waits,
+        ),
+        (
+            "errors of the old colour before the switch",
+            at(Monitoring, 6).seen((-6..0).map(|at| Minute { errors: 500.0, ..calm(at) }).chain((0..6).map(calm))),
+            waits,
+        ),
+        ("slow at the limit", at(Monitoring, 6).each(|minute| minute.latency = Some(2000.0)), waits),
+        ("slow above it", at(Monitoring, 6).each(slow), &latency),
+        (
+            "slow for two minutes",
+            at(Monitoring, 6)
+                .seen((0..6).map(|at| Minute { latency: Some(if at > 3 { 9000.0 } else { 100.0 }), ..calm(at) })),
+            waits,
+        ),
+        (
+            "slow, with a minute without requests",
+            at(Monitoring, 6).seen((0..6).map(|at| Minute { latency: (at != 4).then_some(2001.0), ..calm(at) })),
+            &latency,
+        ),
+        ("metrics come late", at(Monitoring, 6).seen((0..3).map(calm)), waits),
+        ("no metrics yet", at(Monitoring, 6).seen([]), waits),
+        ("half of the tasks are healthy", at(Monitoring, 6).green(|green| green.healthy = 2), waits),
+        ("fewer than half", at(Monitoring, 6).green(|green| green.healthy = 1), &half),
+        (
+            "tasks died, targets are gone",
+            at(Monitoring, 6).green(|green| (green.healthy, green.targets, green.running) = (1, 1, 1)),
+            &half,
+        ),
+        ("all died", at(Monitoring, 6).green(|green| green.healthy = 0), &none),
+        ("an alarm", at(Monitoring, 6).alarm("critical", 2), &alarm),
+        (
+            "an alarm by its name",
+            at(Monitoring, 6).alarm("warning", 2).policy(|policy| policy.limits.alarms = vec!["api-errors".into()]),
+            &alarm,
+        ),
+        ("an alarm that began before", at(Monitoring, 6).alarm("critical", -1), waits),
+        ("an alarm that nobody named", at(Monitoring, 6).alarm("warning", 2), waits),
+        ("no limits at all", at(Monitoring, 6).each(slow).policy(|policy| policy.limits = Limits::default()), waits),
+        ("no traffic", at(Monitoring, 10).each(quiet), "extend"),
+        ("no metrics in all the time", at(Monitoring, 10).seen([]), "extend"),
+        ("metrics stopped", at(Monitoring, 10).seen((0..3).map(calm)), "extend"),
+        (
+            "prolonged",
+            at(Monitoring, 12).each(quiet).record(|record| record.extended = true),
+            "wait: the watch, 8 min 0 s left",
+        ),
+        ("prolonged, and then traffic", at(Monitoring, 20).record(|record| record.extended = true), "enter Keeping"),
+        ("prolonged in vain", at(Monitoring, 20).each(quiet).record(|record| record.extended = true), &silent),
+        ("no traffic, but checks pass", at(Monitoring, 10).each(quiet).checks(Some(Ok(()))), "enter Keeping"),
+        (
+            "the old colour is gone",
+            at(Monitoring, 6).each(slow).blue(|blue| *blue = side("api:1", 0)),
+            "halt: answers took 2001 ms or more for 3 min; the old colour answers nothing, so that the traffic stays where it is",
+        ),
+        (
+            "both are gone",
+            at(Monitoring, 6).green(|green| green.healthy = 0).blue(|blue| blue.healthy = 0),
+            "halt: no task of the new colour is healthy; neither colour answers",
+        ),
+        ("somebody went back by hand", at(Monitoring, 6).weights(0), "enter RolledBack"),
+        ("asked back", at(Monitoring, 6).goal(Goal::Back), "roll back 0/100 to 100/0: asked for"),
+        ("a clock that is behind", at(Monitoring, -2), "wait: the watch, 10 min 0 s left"),
+    ]);
+    assert!(at(Monitoring, 6).weights(50).does().ends_with(MOVED));
+}
+
+#[test]
+fn keeping_and_ending() {
+    use Phase::{Finished, Keeping, RolledBack};
+    let off = |side: &mut Side| *side = self::side(&side.revision, 0);
+    table(vec![
+        ("the old colour is kept", at(Keeping, 10), "wait: the time for which the old colour is kept, 20 min 0 s left"),
+        ("switch ends there", at(Keeping, 0).goal(Goal::Switched), "done"),
+        ("the time is over", at(Keeping, 30), "stop blue"),
+        (
+            "not while the new colour is not whole",
+            at(Keeping, 30).green(|green| green.healthy = 3),
+            "wait: 3 of 4 tasks to be healthy",
+        ),
+        ("stopped", at(Keeping, 30).blue(off), "enter Finished"),
+        (
+            "an alarm while it is kept",
+            at(Keeping, 10).alarm("critical", 9),
+            "roll back 0/100 to 100/0: the alarm api-errors went off",
+        ),
+        ("asked back while it is kept", at(Keeping, 10).goal(Goal::Back), "roll back 0/100 to 100/0: asked for"),
+        ("somebody went back by hand", at(Keeping, 10).weights(0), "enter RolledBack"),
+        ("finished", at(Finished, 0).blue(off), "done"),
+        ("killed before the old colour stopped", at(Finished, 0), "stop blue"),
+        ("asked back too late", at(Finished, 0).blue(off).goal(Goal::Back), "halt: blue no longer runs"),
+        ("taken back", at(RolledBack, 0), "stop green"),
+        ("taken back and stopped", at(RolledBack, 0).green(off), "done"),
+        ("asked back twice", at(RolledBack, 0).green(off).goal(Goal::Back), "done"),
+    ]);
+    assert!(at(RolledBack, 0).weights(20).does().ends_with(MOVED), "what carries traffic is not stopped");
+    assert!(at(Keeping, 10).weights(60).does().ends_with(MOVED));
+}
+
+#[test]
+fn a_policy_comes_from_the_file() {
+    let release: crate::environment::releases::Release = serde_json::from_value(serde_json::json!({
+        "strategy": "blue_green", "verify": "2m", "monitor": "10m", "keep": "30m", "canary": "10% for 5m",
+        "rollback": { "errors": "1% for 5m", "latency": "2s for 3m", "unhealthy": "50%", "alarms": ["critical"] },
+    }))
+    .unwrap();
+    let steps = vec![Step { share: 10, hold: minutes(5) }];
+    assert_eq!(Policy::from(&release), Policy { steps, ..policy() });
+    let linear: crate::environment::releases::Release =
+        serde_json::from_value(serde_json::json!({ "linear": "30% for 1m" })).unwrap();
+    assert_eq!(Policy::from(&linear).steps.iter().map(|step| step.share).collect::<Vec<_>>(), [30, 60, 90]);
+}
