@@ -13,11 +13,9 @@ mod tests;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use observed::{Alarm, Both, Colour, Minute, Observed, Rollout, Side, Weights};
+pub use observed::{Alarm, Both, Colour, Sample, Observed, Rollout, Side, Weights};
 pub use policy::{Limits, Over, Policy, Step};
 
-/// How often to look where nothing else says when.
-const LOOK: SignedDuration = SignedDuration::from_secs(5);
 
 /// A release on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +25,12 @@ pub struct Record {
     pub image: String,
     /// The task definition with its revision that `to` is to run.
     pub revision: String,
+    /// The one that served before; none at the first release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// How many tasks `to` was started with.
+    #[serde(default)]
+    pub count: u32,
     pub phase: Phase,
     /// When the phase began.
     pub since: Timestamp,
@@ -166,11 +170,11 @@ impl View<'_> {
     /// Waits for the rest of a time that began with the phase.
     fn rest(&self, whole: SignedDuration, on: &str) -> Move {
         let left = whole - self.elapsed();
-        Move::Wait { until: self.now + left.min(LOOK), on: format!("{on}, {} left", spoken(left)) }
+        Move::Wait { until: self.now + left.min(self.policy.look), on: format!("{on}, {} left", spoken(left)) }
     }
 
     fn look(&self, on: String) -> Move {
-        Move::Wait { until: self.now + LOOK, on }
+        Move::Wait { until: self.now + self.policy.look, on }
     }
 
     fn moved(&self, expected: Weights) -> Move {
@@ -209,10 +213,8 @@ impl View<'_> {
         if self.policy.migrate && !record.migrated {
             return Move::Migrate;
         }
-        // As many as serve now, whatever the file says: the load is what it is.
-        let count = self.old().desired.max(1);
-        if new.revision != record.revision || new.desired < count {
-            return Move::Start { colour: record.to, revision: record.revision.clone(), count };
+        if new.revision != record.revision || new.desired < self.enough() {
+            return self.start();
         }
         if let Rollout::Failed(why) = &new.rollout {
             return Move::Abandon { why: format!("the new tasks do not start: {why}") };
@@ -228,14 +230,40 @@ impl View<'_> {
         if self.observed.test == record.to { Move::Enter(Phase::Verifying) } else { Move::Try(record.to) }
     }
 
-    fn verify(&self) -> Move {
+    /// As many tasks as serve now, whatever the file says: the load is what it is.
+    fn enough(&self) -> u32 {
+        let old = self.old().desired;
+        if old > 0 { old } else { self.policy.count.max(1) }
+    }
+
+    fn start(&self) -> Move {
+        let Record { to, revision, .. } = self.record;
+        Move::Start { colour: *to, revision: revision.clone(), count: self.enough() }
+    }
+
+    /// What is wrong with the new tasks before they get any traffic. Tasks that are on their way are given their time:
+    /// more of them start where the old colour has grown.
+    fn fit(&self) -> Option<Move> {
         let new = self.new();
         if let Rollout::Failed(why) = &new.rollout {
-            return Move::Abandon { why: format!("the new tasks died while they were tried: {why}") };
+            return Some(Move::Abandon { why: format!("the new tasks died while they were tried: {why}") });
         }
-        if !new.is_whole() {
-            let why = format!("{} of {} tasks were healthy while they were tried", new.healthy, new.desired);
-            return Move::Abandon { why };
+        if new.desired < self.enough() {
+            return Some(self.start());
+        }
+        if new.is_whole() {
+            return None;
+        }
+        let state = format!("{} of {} tasks", new.healthy, new.desired);
+        if new.is_growing() && self.elapsed() <= self.policy.prepare {
+            return Some(self.look(format!("{state} to be healthy")));
+        }
+        Some(Move::Abandon { why: format!("{state} were healthy while they were tried") })
+    }
+
+    fn verify(&self) -> Move {
+        if let Some(unfit) = self.fit() {
+            return unfit;
         }
         match &self.observed.checks {
             Some(Err(why)) => return Move::Abandon { why: format!("a check through the test rule failed: {why}") },
@@ -263,11 +291,11 @@ impl View<'_> {
         let before = Weights::with(to, step.checked_sub(1).map_or(0, share));
         let after = Weights::with(to, share(step));
         if self.observed.weights == before {
-            if self.new().is_whole() {
-                return Move::Shift { from: before, to: after };
-            }
-            let why = format!("{} of {} tasks are healthy", self.new().healthy, self.new().desired);
-            return if step == 0 { Move::Abandon { why } } else { self.back(why) };
+            return match self.fit() {
+                None => Move::Shift { from: before, to: after },
+                Some(Move::Abandon { why }) if step > 0 => self.back(why),
+                Some(unfit) => unfit,
+            };
         }
         if self.observed.weights != after {
             return self.moved(after);
@@ -293,7 +321,7 @@ impl View<'_> {
             return self.rest(whole, "the watch");
         }
         let tried = self.policy.checks && self.observed.checks == Some(Ok(()));
-        if tried || gate::evidence(self.observed, self.record, self.now) {
+        if tried || gate::evidence(self.policy, self.observed, self.record, self.now) {
             Move::Enter(Phase::Keeping)
         } else if self.record.extended {
             self.back("nothing shows that it works: no requests in all the time that it was watched".to_owned())
@@ -352,7 +380,12 @@ impl View<'_> {
 }
 
 /// A time as people say it.
-fn spoken(time: SignedDuration) -> String {
+#[must_use]
+pub fn spoken(time: SignedDuration) -> String {
     let seconds = time.as_secs().max(0);
-    if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
 }
