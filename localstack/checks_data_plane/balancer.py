@@ -132,6 +132,12 @@ class Proxy(Balanced):
         self.assertIn("no application load balancer has the name 'example.com'", unknown.text)
         self.assertIn("does not listen on port 81", no_port.text)
 
+    def test_listener_for_https_answers_plain_requests(self):
+        issued = aws("acm").list_certificates(CertificateStatuses=["ISSUED"])["CertificateSummaryList"]
+        certificates = [{"CertificateArn": issued[0]["CertificateArn"]}]
+        self.listener(self.arn, Port=443, Protocol="HTTPS", Certificates=certificates, DefaultActions=[FIXED])
+        self.assertEqual([ask(url).status for url in (f"{self.url}:443/", f"https://{self.name}/")], [200, 200])
+
     def test_no_tls(self):
         connection = self.connection()
         connection.request("CONNECT", f"{self.name}:443")
