@@ -53,7 +53,8 @@ class OwnAnswer(Exception):
 
     def response(self) -> web.Response:
         title = f"{self.status} {TITLES[self.status]}"
-        text = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+        body = f"<body>\r\n<center><h1>{title}</h1></center>\r\n</body>"
+        text = f"<html>\r\n<head><title>{title}</title></head>\r\n{body}\r\n</html>\r\n"
         headers = {"Server": "awselb/2.0", "X-Emulator-Reason": self.reason}
         return web.Response(status=self.status, text=text, content_type="text/html", headers=headers)
 
@@ -302,7 +303,8 @@ class Forward:
 
     def url(self) -> str:
         scheme, listed = (self.group.protocol or "HTTP").lower(), self.known.listed
-        return f"{scheme}://{listed['Id']}:{listed['Port']}{self.call.path}" + (f"?{self.call.query}" if self.call.query else "")
+        query = f"?{self.call.query}" if self.call.query else ""
+        return f"{scheme}://{listed['Id']}:{listed['Port']}{self.call.path}{query}"
 
     def headers(self) -> CIMultiDict:
         """The client's, without those of its connection, with those that tell the target where the request is from."""
