@@ -3,11 +3,16 @@
 import json
 import os
 import pathlib
+import re
+import signal
+import subprocess
 import time
 import urllib.request
 
-from checks import ECS_TAGS, Case, aws, unique
+import boto3
+from checks import Case, aws, unique
 
+HERE = pathlib.Path(__file__).resolve().parent.parent
 PORT = 18080
 DEADLINE = 20.0
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": False}}
@@ -55,12 +60,12 @@ class Tasks(Case):
 
     # --- what there is ---
 
-    def definition(self, tag, **container):
+    def definition(self, tag, beside=(), **container):
         options = {"awslogs-group": self.logs, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "app"}
         text = {"name": "app", "image": f"shop:{tag}", "portMappings": [{"containerPort": PORT}], **container}
         text.setdefault("logConfiguration", {"logDriver": "awslogs", "options": options})
         fargate = {"networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512"}
-        made = aws("ecs").register_task_definition(family=unique("shop"), containerDefinitions=[text], **fargate)
+        made = aws("ecs").register_task_definition(family=unique("shop"), containerDefinitions=[text, *beside], **fargate)
         return made["taskDefinition"]["taskDefinitionArn"]
 
     def awsvpc(self):
@@ -217,7 +222,8 @@ class Tasks(Case):
         self.assertEqual((task["stopCode"], task["stoppedReason"]), ("EssentialContainerExited", "Essential container in task exited"))
         self.assertEqual(task["containers"][0]["exitCode"], 1)
         self.assertIn("RuntimeError: cannot start: v1-crash is broken", self.log(task))
-        until(self.shown, lambda s: not s["runningCount"] + s["pendingCount"])
+        until(lambda: self.tasks() + self.tasks("STOPPED"), lambda every: {task["lastStatus"] for task in every} == {"STOPPED"})
+        until(self.shown, lambda s: s["deployments"][0]["failedTasks"] == len(self.tasks("STOPPED")))
         failed = self.shown()["deployments"][0]["failedTasks"]
         time.sleep(1)  # nothing happens, which no event tells
         self.assertEqual((self.shown()["deployments"][0]["failedTasks"], self.shown()["runningCount"]), (failed, 0))
@@ -240,6 +246,28 @@ class Tasks(Case):
     def test_grace_period_waits_for_a_late_start(self):
         self.service("v1-late1", count=1, deploymentConfiguration=BREAKER, healthCheckGracePeriodSeconds=30)
         self.assertEqual(self.rolled()["deployments"][0]["failedTasks"], 0)
+
+    def test_failed_update_leaves_the_tasks_before_it(self):
+        self.service(count=1)
+        self.rolled()
+        before = self.registered()
+        arn = self.definition("v2-crash")
+        self.update(taskDefinition=arn, deploymentConfiguration=BREAKER)
+        service = self.rolled("FAILED", arn)
+        self.assertEqual([(d["status"], d["rolloutState"]) for d in service["deployments"]], [("PRIMARY", "FAILED"), ("ACTIVE", "COMPLETED")])
+        self.assertEqual(until(self.registered, lambda found: len(found) == 1), before)
+        self.update(desiredCount=0)
+        self.assertEqual(until(self.shown, lambda s: not s["runningCount"])["runningCount"], 0)
+
+    def test_container_waits_for_the_one_it_depends_on(self):
+        for tag, count, code in (("v1", 1, 0), ("v1-badjob", 0, 1)):
+            first = {"name": "init", "image": f"shop:{tag}", "command": ["migrate"], "essential": False}
+            needs = [{"containerName": "init", "condition": "SUCCESS"}]
+            self.service(balanced=False, count=1, container={"beside": [first], "dependsOn": needs}, deploymentConfiguration=BREAKER)
+            service = self.rolled("COMPLETED" if count else "FAILED")
+            task = self.tasks()[0] if count else self.stopped()[0]
+            codes = {container["name"]: container.get("exitCode") for container in task["containers"]}
+            self.assertEqual((service["runningCount"], codes), (count, {"app": None, "init": code}))
 
     def test_missing_image(self):
         self.service("missing", count=1, balanced=False, deploymentConfiguration=BREAKER)
@@ -277,6 +305,23 @@ class Tasks(Case):
         aws("ecs").delete_service(cluster=self.cluster, service=self.name, force=True)
         self.assertEqual(until(self.shown, lambda s: s["status"] == "INACTIVE")["status"], "INACTIVE")
         self.assertFalse(pathlib.Path(f"/proc/{pid}").exists())
+
+    def test_no_process_outlives_the_emulator(self):
+        shown = subprocess.run([HERE / "up", "--data-plane"], check=True, capture_output=True, text=True).stdout
+        found = dict(re.findall(r"^export (\w+)=(.*)$", shown, flags=re.M))
+        ecs = boto3.client("ecs", endpoint_url=found["AWS_ENDPOINT_URL"])
+        ecs.create_cluster(clusterName="default")
+        text = {"name": "app", "image": "shop:v1", "portMappings": [{"containerPort": PORT}], "memory": 128}
+        ecs.register_task_definition(family="shop", containerDefinitions=[text])
+        ecs.run_task(taskDefinition="shop", count=2)
+        emulator = int(found["INFRA_EMULATOR_PID"])
+        children = pathlib.Path(f"/proc/{emulator}/task")
+        read = lambda: [pid for each in children.iterdir() for pid in (each / "children").read_text().split()]  # noqa: E731
+        pids = until(read, lambda pids: len(pids) == 2)
+        self.assertEqual(len(pids), 2)
+        os.kill(emulator, signal.SIGKILL)
+        alive = lambda: [pid for pid in pids if running(pid)]  # noqa: E731
+        self.assertEqual(until(alive, lambda left: not left), [])
 
     # --- jobs ---
 
@@ -330,6 +375,13 @@ class Tasks(Case):
 
 
 PORTS = iter(range(8000, 9000))
+
+
+def running(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def address_of(task):

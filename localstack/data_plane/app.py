@@ -13,7 +13,8 @@
 So `shop:v3-errors5-slow200` answers slowly, and wrongly one time in twenty. Health checks are requests whose User-Agent is
 `ELB-HealthChecker/2.0`; errors and slowness do not apply to them. Every path answers with JSON: version, task, pid, method,
 path, length of the body, headers of the request. `/slow/MS` answers after MS milliseconds. SIGTERM stops listening and lets
-what has begun finish. With a command it is a job: it says what it runs and which environment variables it has, and exits.
+what has begun finish. With a command it is a job: it says what it runs and which environment variables it has, and exits
+(essential containers of a service serve all the same: a service whose tasks end would have no end).
 """
 
 import argparse
@@ -94,6 +95,7 @@ class Server:
         if "crash" in self.does:
             loop.call_later(self.does["crash"], crash, self.arguments.tag)
         if "late" in self.does:
+            say(f"{self.arguments.tag} listens in {self.does['late']} s")
             await self.waits(self.does["late"])
         address, ports = self.arguments.address, self.arguments.ports
         listening = []

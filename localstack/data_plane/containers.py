@@ -31,6 +31,7 @@ class Plan:
     command: list[str]
     ports: list[int]
     log: "Log | None"
+    needs: list[dict]
     essential: bool
     stop_timeout: float
 
@@ -57,6 +58,7 @@ def plan(backend, task, container: dict) -> Plan:
         command=override.get("command") or container.get("command") or [],
         ports=[m["containerPort"] for m in container.get("portMappings") or [] if m.get("protocol", "tcp") == "tcp"],
         log=log_of(backend, task, container),
+        needs=container.get("dependsOn") or [],
         essential=container.get("essential", True),
         stop_timeout=float(container.get("stopTimeout") or STOP_TIMEOUT),
     )

@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -35,6 +36,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+        self.began = threading.Event()  # it has said something, which it does when it listens, or has ended
         self.reader = threading.Thread(target=self.read, name=f"log of {task}", daemon=True)
         self.reader.start()
 
@@ -43,6 +45,12 @@ class Process:
         with self.popen.stdout as lines:
             for line in lines:
                 write(self.plan.log, line.decode(errors="replace").rstrip("\r\n"))
+                self.began.set()
+        self.began.set()
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
 
     def exit_code(self) -> int | None:
         """The code, once the process has ended and its log is complete; 128 + the signal that ended it."""

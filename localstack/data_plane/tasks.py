@@ -5,6 +5,7 @@ its address in DescribeTasks and in its target groups. It is registered when it 
 and gets time until no request is on its way to it.
 """
 
+import signal
 import threading
 import time
 import traceback
@@ -21,7 +22,7 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.elbv2.models import elbv2_backends
 
 from . import balancer
-from .containers import CannotStart, plan
+from .containers import CannotStart, Plan, plan
 from .processes import Process, free_address
 from .settings import settings
 
@@ -36,7 +37,8 @@ class LiveTask(ServiceTask):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.status = "PROVISIONING"
-        self.processes: list[Process] = []
+        self.plans: list[Plan] = []
+        self.processes: dict[str, Process] = {}  # by name of the container
         self.targets: list[tuple[str, dict]] = []  # target group, target
         self.bindings: list[dict] = []  # load balancers of its service
         self.failed = False  # it ended by itself, or was unhealthy
@@ -60,33 +62,57 @@ LIVE: set[LiveTask] = set()
 def step(backend, task: LiveTask, now: float) -> None:
     """Takes a task to its next status, where it is time."""
     observe(task)
+    processes = task.processes.values()
     if task.status == "PROVISIONING":
         task.status, task.pull_started_at = "PENDING", utcnow()
-    elif task.status == "PENDING":
-        start(backend, task, now)
-    elif task.status == "RUNNING":
-        if any(process.plan.essential and process.exit_code() is not None for process in task.processes):
+    elif task.status in ("PENDING", "RUNNING"):
+        if any(process.plan.essential and process.exit_code() is not None for process in processes):
             stop(backend, task, "EssentialContainerExited", ENDED, failed=True)
+        elif task.status == "PENDING":
+            start(backend, task, now)
     elif task.status == "DEACTIVATING":
         if now >= task.drained_by or (now >= task.drains_from and not in_flight(task)):
-            terminate(task, now)
+            task.status, task.terminated = "STOPPING", now
+            for process in processes:
+                process.end()
     elif task.status == "STOPPING":
-        for process in task.processes:
-            if now >= task.terminated + process.plan.stop_timeout and process.popen.poll() is None:
-                process.popen.kill()
-        if all(process.exit_code() is not None for process in task.processes):
+        for process in processes:
+            if now >= task.terminated + process.plan.stop_timeout:
+                process.end(signal.SIGKILL)
+        if all(process.exit_code() is not None for process in processes):
             ended(backend, task)
 
 
 def observe(task: LiveTask) -> None:
     """Containers that have ended show their exit codes."""
-    for process, container in zip(task.processes, task.containers):
-        code = process.exit_code()
+    for container in task.containers:
+        process = task.processes.get(container.name)
+        code = process.exit_code() if process else None
         if code is not None and container.exitCode is None:
             container.last_status, container.exitCode = "STOPPED", code
 
 
 def start(backend, task: LiveTask, now: float) -> None:
+    """Starts every container once those it depends on let it; the task runs when all have started."""
+    try:
+        if not task.plans:
+            prepare(backend, task)
+        for one, container in zip(task.plans, task.containers):
+            if one.name not in task.processes and all(reached(task, one, needed) for needed in one.needs):
+                job = bool(one.command) and not (task.service_arn and one.essential)
+                task.processes[one.name] = Process(one, task.id, task.address, job)
+                container.last_status = "RUNNING"
+    except CannotStart as error:
+        stop(backend, task, "TaskFailedToStart", str(error), failed=True)
+    except (OSError, TypeError, ValueError) as error:
+        stop(backend, task, "TaskFailedToStart", f"CannotStartContainerError: {error}", failed=True)
+    else:
+        if len(task.processes) == len(task.plans) and all(process.began.is_set() for process in task.processes.values()):
+            runs(backend, task, now)
+
+
+def prepare(backend, task: LiveTask) -> None:
+    """Everything that the containers need before any of them starts."""
     definition = backend.describe_task_definition(task.task_definition_arn)
     plans = []
     for container, text in zip(task.containers, definition.container_definitions):
@@ -94,23 +120,35 @@ def start(backend, task: LiveTask, now: float) -> None:
             plans.append(plan(backend, task, text))
         except CannotStart as error:
             container.reason = str(error) if str(error).startswith("CannotPull") else None
-            stop(backend, task, "TaskFailedToStart", str(error), failed=True)
-            return
-    address = free_address([port for one in plans for port in one.ports])
-    for one in plans:
-        task.processes.append(Process(one, task.id, address, job=not task.service_arn))
-    moves_to(task, address)
+            raise
+    task.address = free_address([port for one in plans for port in one.ports])
+    task.plans, task.pull_stopped_at = plans, utcnow()
+    moves_to(task, task.address)
     for container in task.containers:
-        container.last_status = "RUNNING"
-        container.network_interfaces = [{"attachmentId": a["id"], "privateIpv4Address": address} for a in task.attachments]
+        container.network_interfaces = [{"attachmentId": a["id"], "privateIpv4Address": task.address} for a in task.attachments]
+
+
+def reached(task: LiveTask, waits: Plan, needed: dict) -> bool:
+    """Whether a container has come as far as another one waits for (dependsOn)."""
+    name, condition = needed["containerName"], needed["condition"]
+    process = task.processes.get(name)
+    code = process.exit_code() if process else None
+    if condition == "SUCCESS" and code:
+        text = f"failed to resolve container ordering dependency [{name}] for target [{waits.name}]"
+        raise CannotStart(f"dependency graph: {text} as dependency did not exit successfully.")
+    return code is not None if condition in ("COMPLETE", "SUCCESS") else process is not None
+
+
+def runs(backend, task: LiveTask, now: float) -> None:
+    """The task runs, and is registered in the target groups of its service."""
     task.status, task.began = "RUNNING", now
-    task.pull_stopped_at = task.started_at = task.connectivity_at = utcnow()
+    task.started_at = task.connectivity_at = utcnow()
     task.connectivity = "CONNECTED"
     groups = elbv2_backends[backend.account_id][backend.region_name].target_groups
     for binding in task.bindings:
         group = groups.get(binding.get("targetGroupArn"))
         if group:
-            target = {"Id": address, "Port": binding["containerPort"]}
+            target = {"Id": task.address, "Port": binding["containerPort"]}
             group.register([target])
             task.targets.append((group.arn, target))
 
@@ -132,7 +170,7 @@ def stop(backend, task: LiveTask, code: str, reason: str, failed: bool = False) 
     task.status = "DEACTIVATING"
     now = time.monotonic()
     delay = deregister(backend, task)
-    if delay is not None and any(process.exit_code() is None for process in task.processes):
+    if delay is not None and any(process.exit_code() is None for process in task.processes.values()):
         task.drains_from, task.drained_by = now + min(SPREADS, delay), now + delay
     else:
         task.drains_from = task.drained_by = now
@@ -151,13 +189,6 @@ def deregister(backend, task: LiveTask) -> float | None:
 
 def in_flight(task: LiveTask) -> bool:
     return any(balancer.in_flight(arn, key) for arn, key in task.keys())
-
-
-def terminate(task: LiveTask, now: float) -> None:
-    task.status, task.terminated = "STOPPING", now
-    for process in task.processes:
-        if process.popen.poll() is None:
-            process.popen.terminate()
 
 
 def ended(backend, task: LiveTask) -> None:
@@ -180,9 +211,6 @@ def tick() -> None:
 
     now, seen = time.monotonic(), set()
     for backend in [backend for regions in list(ecs_backends.values()) for backend in list(dict.values(regions))]:
-        with LOCK:
-            for service in list(backend.services.values()):
-                guarded(reconcile, backend, service, now)
         for tasks in list(backend.tasks.values()):
             for task in list(tasks.values()):
                 with LOCK:
@@ -191,10 +219,13 @@ def tick() -> None:
                         continue
                     seen.add(task)
                     guarded(step, backend, task, now)
+        for service in list(backend.services.values()):
+            with LOCK:
+                guarded(reconcile, backend, service, now)
     for task in list(LIVE - seen):  # moto was reset
         LIVE.discard(task)
-        for process in task.processes:
-            process.popen.kill()
+        for process in task.processes.values():
+            process.end(signal.SIGKILL)
 
 
 def guarded(function, backend, thing, now: float) -> None:
