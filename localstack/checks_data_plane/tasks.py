@@ -6,11 +6,14 @@ import pathlib
 import re
 import signal
 import subprocess
+import threading
 import time
 import urllib.request
 
 import boto3
 from checks import Case, aws, unique
+
+from . import ask, data_plane, proxy
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 PORT = 18080
@@ -29,11 +32,6 @@ def until(read, holds, deadline=DEADLINE):
         time.sleep(0.05)
 
 
-def setting(**changed):
-    request = urllib.request.Request(f"{os.environ['AWS_ENDPOINT_URL']}/_emulator/data-plane", json.dumps(changed).encode())
-    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
-
-
 def fetch(address, path="/"):
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{address}:{PORT}{path}", timeout=5) as answer:
         return json.load(answer)
@@ -44,17 +42,18 @@ class Tasks(Case):
 
     @classmethod
     def setUpClass(cls):
-        setting(health_interval=0.1)
+        data_plane(health_interval=0.1)
         cls.cluster = unique("cluster")
         aws("ecs").create_cluster(clusterName=cls.cluster)
         cls.logs = unique("logs")
         aws("logs").create_log_group(logGroupName=cls.logs)
         cls.network(cls)
-        cls.balanced = cls.balancer(cls)["LoadBalancerArn"]
+        balancer = cls.balancer(cls)
+        cls.balanced, cls.name_of_balancer = balancer["LoadBalancerArn"], balancer["DNSName"]
 
     @classmethod
     def tearDownClass(cls):
-        setting(health_interval=None)
+        data_plane(health_interval=None)
         for name in aws("ecs").list_services(cluster=cls.cluster)["serviceArns"]:
             aws("ecs").delete_service(cluster=cls.cluster, service=name, force=True)
 
@@ -74,7 +73,8 @@ class Tasks(Case):
     def target_group_in_use(self):
         fast = {"HealthyThresholdCount": 2, "UnhealthyThresholdCount": 2, "HealthCheckPath": "/health"}
         group = self.target_group(Port=PORT, **fast)
-        self.listener(self.balanced, Port=next(PORTS), DefaultActions=[{"Type": "forward", "TargetGroupArn": group}])
+        self.port = next(PORTS)
+        self.listener(self.balanced, Port=self.port, DefaultActions=[{"Type": "forward", "TargetGroupArn": group}])
         draining = [{"Key": "deregistration_delay.timeout_seconds", "Value": "5"}]
         aws("elbv2").modify_target_group_attributes(TargetGroupArn=group, Attributes=draining)
         return group
@@ -196,6 +196,32 @@ class Tasks(Case):
         self.assertEqual([d["taskDefinition"] for d in service["deployments"]], [arn])
         self.assertGreaterEqual(fewest, 2, "never less than 100 %")
         self.assertEqual({fetch(address)["version"] for address in self.registered()}, {"v2"})
+
+    def test_update_under_load_loses_no_request(self):
+        self.service()
+        self.rolled()
+        answers, done = [], threading.Event()
+        url = f"http://{self.name_of_balancer}:{self.port}"
+
+        def visit(path):
+            connection = proxy()
+            while not done.is_set():
+                answer = ask(url + path, connection=connection)
+                answers.append((answer.status, json.loads(answer.text)["version"]))
+            connection.close()
+
+        visitors = [threading.Thread(target=visit, args=(path,)) for path in ("/", "/", "/slow/900")]
+        for visitor in visitors:
+            visitor.start()
+        arn = self.definition("v2")
+        self.update(taskDefinition=arn)
+        self.rolled(definition=arn)
+        until(lambda: answers[-1], lambda answer: answer[1] == "v2")
+        done.set()
+        for visitor in visitors:
+            visitor.join()
+        self.assertGreater(len(answers), 100)
+        self.assertEqual(set(answers), {(200, "v1"), (200, "v2")})
 
     def test_idle_service_takes_a_version_and_a_count(self):
         self.service(count=0)
