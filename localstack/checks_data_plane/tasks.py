@@ -42,7 +42,7 @@ class Tasks(Case):
 
     @classmethod
     def setUpClass(cls):
-        data_plane(health_interval=0.1)
+        data_plane(health_interval=0.1, tick=0.03)
         cls.cluster = unique("cluster")
         aws("ecs").create_cluster(clusterName=cls.cluster)
         cls.logs = unique("logs")
@@ -53,7 +53,7 @@ class Tasks(Case):
 
     @classmethod
     def tearDownClass(cls):
-        data_plane(health_interval=None)
+        data_plane(health_interval=None, tick=0.1)
         for name in aws("ecs").list_services(cluster=cls.cluster)["serviceArns"]:
             aws("ecs").delete_service(cluster=cls.cluster, service=name, force=True)
 
@@ -258,6 +258,9 @@ class Tasks(Case):
         self.service()
         before = self.rolled()["deployments"][0]
         self.update(taskDefinition=self.definition("v2-crash"), deploymentConfiguration=ROLLBACK)
+        self.rolled("IN_PROGRESS", before["taskDefinition"])
+        states = [(d["id"] == before["id"], d["status"], d["rolloutState"]) for d in self.shown()["deployments"]]
+        self.assertEqual(states, [(True, "PRIMARY", "IN_PROGRESS"), (False, "ACTIVE", "FAILED")])
         service = self.rolled(definition=before["taskDefinition"])
         self.assertEqual((service["taskDefinition"], service["runningCount"]), (before["taskDefinition"], 2))
         self.assertIn(f"rolling back to deployment {before['id']}.", self.events())
@@ -335,19 +338,15 @@ class Tasks(Case):
     def test_no_process_outlives_the_emulator(self):
         shown = subprocess.run([HERE / "up", "--data-plane"], check=True, capture_output=True, text=True).stdout
         found = dict(re.findall(r"^export (\w+)=(.*)$", shown, flags=re.M))
-        ecs = boto3.client("ecs", endpoint_url=found["AWS_ENDPOINT_URL"])
-        ecs.create_cluster(clusterName="default")
-        text = {"name": "app", "image": "shop:v1", "portMappings": [{"containerPort": PORT}], "memory": 128}
-        ecs.register_task_definition(family="shop", containerDefinitions=[text])
-        ecs.run_task(taskDefinition="shop", count=2)
-        emulator = int(found["INFRA_EMULATOR_PID"])
-        children = pathlib.Path(f"/proc/{emulator}/task")
-        read = lambda: [pid for each in children.iterdir() for pid in (each / "children").read_text().split()]  # noqa: E731
-        pids = until(read, lambda pids: len(pids) == 2)
-        self.assertEqual(len(pids), 2)
-        os.kill(emulator, signal.SIGKILL)
-        alive = lambda: [pid for pid in pids if running(pid)]  # noqa: E731
-        self.assertEqual(until(alive, lambda left: not left), [])
+        emulator, endpoint = int(found["INFRA_EMULATOR_PID"]), found["AWS_ENDPOINT_URL"]
+        reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")
+        ends = lambda: urllib.request.build_opener(urllib.request.ProxyHandler({})).open(reset).close()  # noqa: E731
+        for end in (ends, lambda: os.kill(emulator, signal.SIGKILL)):
+            pids = processes(emulator, boto3.client("ecs", endpoint_url=endpoint))
+            self.assertEqual(len(pids), 2)
+            end()
+            alive = lambda: [pid for pid in pids if running(pid)]  # noqa: E731
+            self.assertEqual(until(alive, lambda left: not left), [])
 
     # --- jobs ---
 
@@ -358,6 +357,14 @@ class Tasks(Case):
         self.assertEqual(self.log(task), ["job migrate --all of v1", "environment: LEVEL MODE"])
         details = {detail["name"]: detail.get("value") for detail in task["attachments"][0]["details"]}
         self.assertIn(details["subnetId"], self.subnets)
+
+    def test_job_with_a_token_runs_once(self):
+        call = {"cluster": self.cluster, "taskDefinition": self.definition("v1"), "networkConfiguration": self.awsvpc()}
+        call |= {"launchType": "FARGATE", "clientToken": unique("token")}
+        first, again = (aws("ecs").run_task(**call)["tasks"][0]["taskArn"] for _ in range(2))
+        self.assertEqual(first, again)
+        self.refused("ConflictException", aws("ecs").run_task, **{**call, "count": 2})
+        aws("ecs").stop_task(cluster=self.cluster, task=first)
 
     def test_job_fails(self):
         task = self.job("v1-badjob")
@@ -408,6 +415,17 @@ def running(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def processes(emulator, ecs):
+    """The processes of two new tasks."""
+    ecs.create_cluster(clusterName="default")
+    text = {"name": "app", "image": "shop:v1", "portMappings": [{"containerPort": PORT}], "memory": 128}
+    ecs.register_task_definition(family="shop", containerDefinitions=[text])
+    ecs.run_task(taskDefinition="shop", count=2)
+    threads = pathlib.Path(f"/proc/{emulator}/task")
+    read = lambda: [pid for each in threads.iterdir() for pid in (each / "children").read_text().split()]  # noqa: E731
+    return until(read, lambda pids: len(pids) == 2)
 
 
 def address_of(task):

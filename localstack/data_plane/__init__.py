@@ -10,10 +10,10 @@ PATH = "/_emulator/data-plane"
 
 def install() -> None:
     """Starts the load balancers and the scheduler of tasks, a thread each."""
-    from . import balancer, tasks
+    from . import balancer, scheduler
 
     balancer.start()
-    tasks.start_scheduler()
+    scheduler.start()
 
 
 def endpoint(environ, start_response):

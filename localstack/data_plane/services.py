@@ -11,6 +11,7 @@ from . import balancer
 from .tasks import LiveTask, placed, stop
 
 BACKOFF = 0.5  # seconds until a task that failed is replaced; AWS waits longer and longer
+ROLLS_BACK = 2.0  # seconds for which a rollback is under way at least; AWS takes minutes
 STEADY = 1.0  # seconds after which a task without a target group counts as healthy
 INCONSISTENT = 3  # failed tasks after which a service says so
 SCHEDULER = "ServiceSchedulerInitiated"
@@ -21,7 +22,8 @@ class Rollout:
     """What a deployment has seen so far."""
 
     failures: int = 0  # without a healthy task in between
-    not_before: float = 0.0
+    not_before: float = 0.0  # when its next task may start
+    shown_until: float = 0.0  # when it may be complete
 
 
 def reconcile(backend, service, now: float) -> None:
@@ -41,13 +43,13 @@ def reconcile(backend, service, now: float) -> None:
     else:
         primary = service.deployments[0]
         healthy = look(backend, service, tasks, now)
-        breaker(service, primary)
+        breaker(service, primary, now)
         primary = service.deployments[0]
         if primary["rolloutState"] != "FAILED":
             roll(backend, service, primary, tasks, healthy, now)
         elif not service.desired_count:
             end(backend, service, [task for task in tasks if task.live()], primary["id"])
-        finish(service, primary, tasks, healthy)
+        finish(service, primary, tasks, healthy, now)
     tally(service, tasks)
 
 
@@ -81,7 +83,7 @@ def count_failures(service, tasks: list[LiveTask], now: float) -> None:
             event(service, f"(service {service.name}) is unable to consistently start tasks successfully. {where}")
 
 
-def breaker(service, primary: dict) -> None:
+def breaker(service, primary: dict, now: float) -> None:
     """A deployment with too many failed tasks has failed. With rollback, the last completed one is primary again."""
     chosen = service.deployment_configuration.get("deploymentCircuitBreaker") or {}
     limit = min(max(3, math.ceil(service.desired_count / 2)), 200)
@@ -101,7 +103,7 @@ def breaker(service, primary: dict) -> None:
     primary["status"] = "ACTIVE"
     service.deployments = [back, *(one for one in service.deployments if one is not back)]
     service.task_definition = back["taskDefinition"]
-    service.rollouts[back["id"]] = Rollout()
+    service.rollouts[back["id"]] = Rollout(shown_until=now + ROLLS_BACK)
 
 
 # --- health ----------------------------------------------------------------------------------------------------------
@@ -183,12 +185,12 @@ def end(backend, service, tasks: list[LiveTask], by: str) -> None:
     service.steady = False
 
 
-def finish(service, primary: dict, tasks: list[LiveTask], healthy: set[LiveTask]) -> None:
+def finish(service, primary: dict, tasks: list[LiveTask], healthy: set[LiveTask], now: float) -> None:
     """A deployment is complete when all of its tasks are healthy and nothing of the ones before it is left."""
     by = {task.started_by for task in tasks}
     service.deployments = [d for d in service.deployments if d is primary or d["id"] in by or d["rolloutState"] == "FAILED"]
     done = len(tasks) == service.desired_count and all(task in healthy for task in tasks) and by <= {primary["id"]}
-    if not done or primary["rolloutState"] == "FAILED":
+    if not done or primary["rolloutState"] == "FAILED" or now < rollout_of(service, primary["id"]).shown_until:
         return
     if primary["rolloutState"] != "COMPLETED":
         text = f"ECS deployment {primary['id']} completed."
