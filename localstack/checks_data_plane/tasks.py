@@ -424,8 +424,14 @@ def processes(emulator, ecs):
     ecs.register_task_definition(family="shop", containerDefinitions=[text])
     ecs.run_task(taskDefinition="shop", count=2)
     threads = pathlib.Path(f"/proc/{emulator}/task")
-    read = lambda: [pid for each in threads.iterdir() for pid in (each / "children").read_text().split()]  # noqa: E731
-    return until(read, lambda pids: len(pids) == 2)
+    return until(lambda: children(threads), lambda pids: len(pids) == 2)
+
+
+def children(threads):
+    try:
+        return [pid for each in threads.iterdir() for pid in (each / "children").read_text().split()]
+    except OSError:  # a thread has ended in between
+        return []
 
 
 def address_of(task):
