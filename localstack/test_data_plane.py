@@ -24,10 +24,10 @@ except ImportError:  # not in the emulator's virtual environment yet
     os.execv(python, [python, *sys.argv])
 
 # unittest looks for tests among the names of this module.
-for checks in pkgutil.iter_modules([HERE / "checks_data_plane"]):
+for checks in pkgutil.iter_modules([str(HERE / "checks_data_plane")]):
     module = importlib.import_module(f"checks_data_plane.{checks.name}")
-    tests = {name: each for name, each in vars(module).items() if isinstance(each, type) and issubclass(each, unittest.TestCase)}
-    globals().update(tests)
+    cases = {name: each for name, each in vars(module).items() if isinstance(each, type)}
+    globals().update({name: each for name, each in cases.items() if issubclass(each, unittest.TestCase)})
 
 
 def main():

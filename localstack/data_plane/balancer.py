@@ -53,7 +53,8 @@ class OwnAnswer(Exception):
 
     def response(self) -> web.Response:
         title = f"{self.status} {TITLES[self.status]}"
-        text = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+        body = f"<body>\r\n<center><h1>{title}</h1></center>\r\n</body>"
+        text = f"<html>\r\n<head><title>{title}</title></head>\r\n{body}\r\n</html>\r\n"
         headers = {"Server": "awselb/2.0", "X-Emulator-Reason": self.reason}
         return web.Response(status=self.status, text=text, content_type="text/html", headers=headers)
 
@@ -62,7 +63,7 @@ class OwnAnswer(Exception):
 
 
 def in_flight(group_arn: str, key: str) -> int:
-    """How many requests are on their way to the target `ip:port`."""
+    """How many requests are on their way to the target `ip:port`; after it was deregistered, they only become fewer."""
     known = TARGETS.get((group_arn, key))
     return known.in_flight if known else 0
 
@@ -162,7 +163,7 @@ async def perform(request, call: Call, backend, balancer, action) -> web.StreamR
     group = choose_group(backend, action)
     REQUESTS[group.arn] += 1
     try:
-        return await Forward(request, call, balancer, group, choose_target(group)).run()
+        return await Forward(request, call, balancer, group, take_target(group)).run()
     except OwnAnswer:
         FAILURES[group.arn] += 1
         raise
@@ -181,16 +182,19 @@ def choose_group(backend, action) -> FakeTargetGroup:
     return group
 
 
-def choose_target(group: FakeTargetGroup) -> Target:
-    """The healthy targets in turn; without a healthy one every target (fail open)."""
+def take_target(group: FakeTargetGroup) -> Target:
+    """The healthy targets in turn; without a healthy one every target (fail open). From now on the request is in flight."""
     if group.target_type != "ip":
         raise OwnAnswer(502, f"targets of type {group.target_type} are not emulated")
-    targets = [probes.target(group, key) for key in list(group.targets) if key in group.targets]
-    targets = [known for known in targets if known.state == "healthy"] or targets
-    if not targets:
-        raise OwnAnswer(503, f"the target group {group.name} has no targets")
-    TURNS[group.arn] += 1
-    return targets[TURNS[group.arn] % len(targets)]
+    with probes.LOCK:
+        targets = [known for key in list(group.targets) if (known := probes.target(group, key))]
+        targets = [known for known in targets if known.state == "healthy"] or targets
+        if not targets:
+            raise OwnAnswer(503, f"the target group {group.name} has no targets")
+        TURNS[group.arn] += 1
+        known = targets[TURNS[group.arn] % len(targets)]
+        known.in_flight += 1
+    return known
 
 
 # --- to the target and back ------------------------------------------------------------------------------------------
@@ -233,7 +237,6 @@ class Forward:
         self.connected = True
 
     async def run(self) -> web.StreamResponse:
-        self.known.in_flight += 1
         try:
             answer = await self.exchange()
             try:
@@ -241,7 +244,8 @@ class Forward:
             finally:
                 answer.close()  # which keeps the connection if the answer is complete
         finally:
-            self.known.in_flight -= 1
+            with probes.LOCK:
+                self.known.in_flight -= 1
             metrics.request(self.balancer.arn, self.group.arn, self.status, self.seconds, self.connected)
             if self.status and self.status >= 500:
                 FAILURES[self.group.arn] += 1
@@ -299,7 +303,8 @@ class Forward:
 
     def url(self) -> str:
         scheme, listed = (self.group.protocol or "HTTP").lower(), self.known.listed
-        return f"{scheme}://{listed['Id']}:{listed['Port']}{self.call.path}" + (f"?{self.call.query}" if self.call.query else "")
+        query = f"?{self.call.query}" if self.call.query else ""
+        return f"{scheme}://{listed['Id']}:{listed['Port']}{self.call.path}{query}"
 
     def headers(self) -> CIMultiDict:
         """The client's, without those of its connection, with those that tell the target where the request is from."""
@@ -363,3 +368,4 @@ async def run(listening: threading.Event) -> None:
             await probes.watch()
         except Exception as failed:
             print(f"balancer: probes start again after {failed!r}", flush=True)
+            await asyncio.sleep(probes.TICK)

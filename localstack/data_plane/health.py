@@ -1,6 +1,7 @@
 """The health of targets, as probes find it, and how many requests are on their way to each."""
 
 import asyncio
+import threading
 import time
 from typing import Any, Iterator
 
@@ -21,7 +22,8 @@ class Target:
     def __init__(self, group_arn: str, listed: dict[str, Any]):
         self.group_arn = group_arn
         self.listed = listed
-        self.in_flight = 0
+        self.in_flight = 0  # changed under LOCK
+        self.probing = False
         self.begin()
 
     def begin(self) -> None:
@@ -30,7 +32,6 @@ class Target:
         self.passed = self.failed = 0
         self.left: float | None = None  # when it was deregistered
         self.next_probe = 0.0
-        self.probing = False
 
     def say(self, state: str, reason: str | None = None, description: str | None = None) -> None:
         self.state, self.reason, self.description = state, reason, description
@@ -41,13 +42,14 @@ class Target:
 
 
 TARGETS: dict[tuple[str, str], Target] = {}  # by ARN of the group and "ip:port"
+LOCK = threading.Lock()  # whoever has deregistered a target sees every request that was given to it
 
 
-def target(group: FakeTargetGroup, key: str) -> Target:
+def target(group: FakeTargetGroup, key: str) -> Target | None:
     """What is known of a registered target; nothing yet of one that nobody has looked at."""
-    known = TARGETS.get((group.arn, key))
-    if known is None:
-        known = TARGETS.setdefault((group.arn, key), Target(group.arn, dict(group.targets[key])))
+    known, listed = TARGETS.get((group.arn, key)), group.targets.get(key)
+    if known is None and listed:
+        known = TARGETS.setdefault((group.arn, key), Target(group.arn, dict(listed)))
     return known
 
 
@@ -117,9 +119,8 @@ def probed(group: FakeTargetGroup, used: bool) -> Iterator[Target]:
     """The targets whose turn it is."""
     now = time.monotonic()
     for key in list(group.targets):
-        try:
-            known = target(group, key)
-        except KeyError:  # deregistered just now
+        known = target(group, key)
+        if known is None:  # deregistered just now
             continue
         if known.left is not None:  # registered again by who went past RegisterTargets
             known.begin()
@@ -205,18 +206,17 @@ def register(original, self, targets):
     original(self, targets)
     for key in set(self.targets) - before:
         known = target(self, key)
-        if known.left is not None:
+        if known and known.left is not None:
             known.begin()
 
 
 @around(FakeTargetGroup, "deregister")
 def deregister(original, self, targets):
     """From now on it gets no new request; what is on its way to it goes on."""
-    before = list(self.targets)
-    known = {key: target(self, key) for key in before}
-    original(self, targets)
-    for key in before:
-        if key not in self.targets:
+    with LOCK:
+        known = {key: target(self, key) for key in list(self.targets)}
+        original(self, targets)
+        for key in known.keys() - self.targets.keys():
             known[key].left = time.monotonic()
 
 
@@ -234,6 +234,8 @@ def health_for(original, self, asked, ec2_backend):
     if told.status != "healthy":
         return told
     known = target(self, f"{told.instance_id}:{told.port}")
+    if known is None:
+        return told
     return unhealthy(self, known.listed, known.state, known.reason, known.description)
 
 

@@ -85,7 +85,9 @@ def hosts(balancer_arn: str, group_arn: str, healthy: int, unhealthy: int) -> No
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def told(backend, metric: str, dimensions: list[dict[str, str]], start: float, end: float, period: int) -> dict[int, list[float]]:
+def told(
+    backend, metric: str, dimensions: list[dict[str, str]], start: float, end: float, period: int
+) -> dict[int, list[float]]:
     """The values of each period that began within the times, by its beginning.
 
     A datum covers `metric_period` and can be read `metric_lag` after it has ended. Longer periods are put together from
@@ -166,15 +168,16 @@ def get_metric_data(original, self, queries, start_time, end_time, scan_by="Time
     """Queries of AWS/ApplicationELB are answered from what the load balancers did; expressions see their results."""
     if not any(map(of_balancers, queries)):
         return original(self, queries, start_time, end_time, scan_by)
-    plain = {query["Id"]: query for query in queries if "Expression" in query and not query["Expression"].startswith("SELECT")}
+    expressions = {query["Id"]: query for query in queries if "Expression" in query}
+    plain = {name: query for name, query in expressions.items() if not query["Expression"].startswith("SELECT")}
     others = [{**query, "ReturnData": True} for query in queries if query["Id"] not in plain and not of_balancers(query)]
     results = {each["id"]: each for each in original(self, others, start_time, end_time, scan_by)}
     for query in filter(of_balancers, queries):
         results[query["Id"]] = answer(self, query, seconds(start_time), seconds(end_time), scan_by)
     for name, query in plain.items():
         values, timestamps = parse_expression(query["Expression"], list(results.values()))
-        label = query.get("Label") or name
-        results[name] = {"id": name, "label": label, "values": values, "timestamps": timestamps, "status_code": "Complete"}
+        results[name] = {"id": name, "label": query.get("Label") or name, "status_code": "Complete"}
+        results[name] |= {"values": values, "timestamps": timestamps}
     return [results[query["Id"]] for query in queries if query.get("ReturnData", True)]
 
 
@@ -186,9 +189,8 @@ def get_metric_statistics(original, self, namespace, metric_name, start_time, en
     data = told(self, metric_name, dimensions, seconds(start_time), seconds(end_time), period)
     kind = "Seconds" if metric_name == "TargetResponseTime" else "Count"
     members = {"Sum": "sum", "Average": "average", "Minimum": "minimum", "Maximum": "maximum", "SampleCount": "sample_count"}
+    known = [stat for stat in stats if stat in members]
     return [
-        SimpleNamespace(
-            timestamp=moment_of(begin), unit=kind, **{members[stat]: statistic(values, stat) for stat in stats if stat in members}
-        )
+        SimpleNamespace(timestamp=moment_of(begin), unit=kind, **{members[stat]: statistic(values, stat) for stat in known})
         for begin, values in data.items()
     ]
