@@ -131,7 +131,8 @@ class Tasks(Case):
 
     def registered(self):
         found = aws("elbv2").describe_target_health(TargetGroupArn=self.targets)["TargetHealthDescriptions"]
-        return {each["Target"]["Id"]: each["TargetHealth"]["State"] for each in found if each["TargetHealth"]["State"] != "draining"}
+        states = {each["Target"]["Id"]: each["TargetHealth"]["State"] for each in found}
+        return {address: state for address, state in states.items() if state != "draining"}
 
     def job(self, tag="v1", command=("migrate", "--all"), container=None, **keywords):
         arn = self.definition(tag, **(container or {}))
@@ -245,7 +246,8 @@ class Tasks(Case):
         self.assertEqual(primary["rolloutStateReason"], "ECS deployment circuit breaker: tasks failed to start.")
         self.assertGreaterEqual(primary["failedTasks"], 3)
         task = self.stopped()[0]
-        self.assertEqual((task["stopCode"], task["stoppedReason"]), ("EssentialContainerExited", "Essential container in task exited"))
+        self.assertEqual(task["stopCode"], "EssentialContainerExited")
+        self.assertEqual(task["stoppedReason"], "Essential container in task exited")
         self.assertEqual(task["containers"][0]["exitCode"], 1)
         self.assertIn("RuntimeError: cannot start: v1-crash is broken", self.log(task))
         until(lambda: self.tasks() + self.tasks("STOPPED"), lambda every: {task["lastStatus"] for task in every} == {"STOPPED"})
@@ -283,7 +285,8 @@ class Tasks(Case):
         arn = self.definition("v2-crash")
         self.update(taskDefinition=arn, deploymentConfiguration=BREAKER)
         service = self.rolled("FAILED", arn)
-        self.assertEqual([(d["status"], d["rolloutState"]) for d in service["deployments"]], [("PRIMARY", "FAILED"), ("ACTIVE", "COMPLETED")])
+        states = [(d["status"], d["rolloutState"]) for d in service["deployments"]]
+        self.assertEqual(states, [("PRIMARY", "FAILED"), ("ACTIVE", "COMPLETED")])
         self.assertEqual(until(self.registered, lambda found: len(found) == 1), before)
         self.update(desiredCount=0)
         self.assertEqual(until(self.shown, lambda s: not s["runningCount"])["runningCount"], 0)
@@ -292,7 +295,8 @@ class Tasks(Case):
         for tag, count, code in (("v1", 1, 0), ("v1-badjob", 0, 1)):
             first = {"name": "init", "image": f"shop:{tag}", "command": ["migrate"], "essential": False}
             needs = [{"containerName": "init", "condition": "SUCCESS"}]
-            self.service(balanced=False, count=1, container={"beside": [first], "dependsOn": needs}, deploymentConfiguration=BREAKER)
+            container = {"beside": [first], "dependsOn": needs}
+            self.service(balanced=False, count=1, container=container, deploymentConfiguration=BREAKER)
             service = self.rolled("COMPLETED" if count else "FAILED")
             task = self.tasks()[0] if count else self.stopped()[0]
             codes = {container["name"]: container.get("exitCode") for container in task["containers"]}

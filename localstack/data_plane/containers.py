@@ -14,7 +14,8 @@ STOP_TIMEOUT = 30.0
 SECRETS = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
 ASM = SECRETS + "unable to retrieve secret from asm: service call has been retried 1 time(s): "
 SSM = SECRETS + "unable to retrieve secrets from ssm: service call has been retried 1 time(s): "
-LOGS = "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: "
+LOGS = "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
+LOGS += "failed to create Cloudwatch log stream: "
 
 
 class CannotStart(Exception):
@@ -72,8 +73,8 @@ def pulled(image: str) -> str:
         tag = tag_of_digest(name, digest) or tag or digest.rpartition(":")[2][:12]
     tag = tag or "latest"
     if "missing" in re.split(r"[-.]", tag):
-        text = f"CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: {image}: not found"
-        raise CannotStart(text)
+        text = f"failed to resolve ref {image}: {image}: not found"
+        raise CannotStart(f"CannotPullContainerError: pull image manifest has been retried 1 time(s): {text}")
     return tag
 
 
