@@ -9,10 +9,11 @@ PATH = "/_emulator/data-plane"
 
 
 def install() -> None:
-    """Starts the load balancers (a thread of their own)."""
-    from . import balancer
+    """Starts the load balancers and the scheduler of tasks, a thread each."""
+    from . import balancer, scheduler
 
     balancer.start()
+    scheduler.start()
 
 
 def endpoint(environ, start_response):
