@@ -30,6 +30,7 @@ pub mod notifications;
 pub mod pipeline;
 pub mod references;
 pub mod registries;
+mod release_rules;
 pub mod releases;
 pub mod rules;
 pub mod secrets;

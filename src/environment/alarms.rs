@@ -8,7 +8,7 @@ use serde_json::Number;
 
 use super::rules::Rules;
 use super::types::{Duration, Text};
-use super::words::nearest;
+use super::words::{nearest, suggest};
 use crate::diagnostic::Diagnostic;
 
 /// A change of an alarm that comes by itself, or an alarm of one's own, which has a `metric`.
@@ -140,6 +140,21 @@ impl Severity {
             Self::Critical => [Self::Critical, Self::Error, Self::Warning],
         }
     }
+}
+
+/// Reports the name of an alarm that nobody has. A severity stands for all alarms of it.
+pub(super) fn check_name(name: &str, path: &[&str], rules: &mut Rules<'_>) {
+    let usual = usual(rules);
+    let mut known: Vec<&str> = Severity::ALL.map(Severity::name).to_vec();
+    known.extend(usual.iter().map(|(name, _)| name.as_str()));
+    known.extend(rules.names("alarms"));
+    if known.contains(&name) {
+        return;
+    }
+    let (label, help) = suggest(name, &known);
+    let error = Diagnostic::error("unknown_name", format!("there is no alarm `{name}`"));
+    let error = error.at(rules.tree.place_of(path), label);
+    rules.report(error.help(help.unwrap_or_else(|| "name an alarm, or a severity such as `critical`".to_owned())));
 }
 
 /// The names of the alarms that come by themselves, and whether each is one on too little.

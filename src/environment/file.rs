@@ -30,7 +30,7 @@ use super::secrets::Secret;
 use super::services::Service;
 use super::tracing::Tracing;
 use super::types::{Scalar, names};
-use super::{alarms, allow, dns, service_rules};
+use super::{alarms, allow, dns, release_rules, service_rules};
 use crate::diagnostic::Diagnostic;
 
 /// An environment: everything of one project that lives and dies together, such as production.
@@ -192,6 +192,7 @@ impl EnvironmentFile {
         self.logs.check(rules);
         service_rules::check_routes(&self.services, rules);
         service_rules::check_calls(&self.services, rules);
+        release_rules::check(&self.services, &self.jobs, rules);
         self.jobs.iter().for_each(|(name, one)| one.check(name, &self.services, rules));
         self.check_tags(rules);
         let needy = [

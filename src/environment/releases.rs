@@ -6,6 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::services::Route;
 use super::types::{Duration, Percent, written_as_text};
 
 /// How a new version takes over.
@@ -15,9 +16,17 @@ pub struct Release {
     /// Default: `blue_green` for a service with a `route`, else `rolling`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// The job that runs once, with the new image, before the first new task starts: `migrate`. It is one of this
+    /// service, or has an image of its own. What it changes must suit the old version too, which goes on serving.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
     /// How long the new version is tried through the test rule before it gets traffic. Default: `2m`.
     #[schemars(extend("x-longest" = "1d"))]
     pub verify: Duration,
+    /// Requests through the test rule that must succeed before the new version gets traffic: `[{ path: /health }]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub checks: Vec<Check>,
     /// How long errors and latency are watched after the switch. Default: `10m`.
     #[schemars(extend("x-longest" = "1d"))]
     pub monitor: Duration,
@@ -38,7 +47,9 @@ impl Default for Release {
     fn default() -> Self {
         Self {
             strategy: None,
+            before: None,
             verify: Duration(120),
+            checks: Vec::new(),
             monitor: Duration(600),
             keep: Duration(1800),
             rollback: Rollback::default(),
@@ -58,6 +69,50 @@ pub enum Strategy {
     Rolling,
     /// The blue/green deployment that ECS does itself. Needs a `route`.
     Native,
+}
+
+/// A request through the test rule that must succeed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// The path that is asked for, with a query where it needs one: `/health` or `/search?q=shoes`.
+    #[schemars(length(max = 1024), regex(pattern = r"^/[!-~]*$"), title = "a path", example = &"/health")]
+    pub path: String,
+    /// The HTTP status that means success: one (`"200"`), several (`"200,302"`) or a range (`"200-299"`). Default:
+    /// `"200-399"`.
+    #[serde(default = "success")]
+    #[schemars(regex(pattern = r"^[2-4][0-9]{2}([,-][2-4][0-9]{2})*$"), title = "an HTTP status", example = &"200-299")]
+    pub status: String,
+    /// Text that the answer must hold: `"ok"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1000))]
+    pub contains: Option<String>,
+    /// The host that is asked. Default: the first one of the `route` without a wildcard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9.-]+$"), title = "a host name", example = &"api.example.com")]
+    pub host: Option<String>,
+}
+
+fn success() -> String {
+    "200-399".to_owned()
+}
+
+impl Check {
+    /// Whether this status means success.
+    #[must_use]
+    pub fn accepts(&self, status: u16) -> bool {
+        self.status.split(',').any(|one| {
+            let (from, to) = one.split_once('-').unwrap_or((one, one));
+            from.parse().is_ok_and(|from: u16| from <= status) && to.parse().is_ok_and(|to: u16| status <= to)
+        })
+    }
+
+    /// The host that is asked; nothing where the route takes requests for any.
+    #[must_use]
+    pub fn host<'a>(&'a self, route: &'a Route) -> Option<&'a str> {
+        let plain = || route.hosts.iter().find(|host| !host.contains(['*', '?']));
+        self.host.as_ref().or_else(plain).map(String::as_str)
+    }
 }
 
 /// What brings the old version back by itself.
@@ -147,6 +202,29 @@ impl fmt::Display for Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_accepts_what_it_says() {
+        let accepts = |status: &str, answer| {
+            let check: Check = serde_json::from_value(serde_json::json!({ "path": "/", "status": status })).unwrap();
+            check.accepts(answer)
+        };
+        assert!(accepts("200", 200) && !accepts("200", 201));
+        assert!(accepts("200,302", 302) && !accepts("200,302", 301));
+        assert!(accepts("200-299,401", 204) && accepts("200-299,401", 401) && !accepts("200-299,401", 400));
+        let usual: Check = serde_json::from_str(r#"{ "path": "/" }"#).unwrap();
+        assert!(usual.accepts(200) && usual.accepts(399) && !usual.accepts(400) && !usual.accepts(199));
+    }
+
+    #[test]
+    fn a_check_asks_a_host_of_the_route() {
+        let mut check: Check = serde_json::from_str(r#"{ "path": "/" }"#).unwrap();
+        let hosts = ["*.example.com", "api.example.com"].map(str::to_owned).to_vec();
+        assert_eq!(check.host(&Route { hosts, ..Route::default() }), Some("api.example.com"));
+        assert_eq!(check.host(&Route::default()), None);
+        check.host = Some("b.example.com".to_owned());
+        assert_eq!(check.host(&Route::default()), Some("b.example.com"));
+    }
 
     #[test]
     fn thresholds_survive_a_round_trip() {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::releases::Strategy;
 use super::rules::Rules;
 use super::services::Service;
 use crate::diagnostic::Diagnostic;
@@ -35,19 +34,11 @@ pub fn memory_sizes(cpu: u32) -> Vec<u32> {
 }
 
 impl Service {
-    /// The strategy, where the file leaves it out.
-    #[must_use]
-    pub fn strategy(&self) -> Strategy {
-        let usual = if self.route.is_some() { Strategy::BlueGreen } else { Strategy::Rolling };
-        self.release.strategy.unwrap_or(usual)
-    }
-
     pub(super) fn check(&self, name: &str, rules: &mut Rules<'_>) {
         check_size(["services", name], (self.cpu, self.memory), rules);
         self.check_count(name, rules);
         self.check_health(name, rules);
         self.check_route(name, rules);
-        self.check_release(name, rules);
         for (at, other) in self.egress.iter().enumerate() {
             let (databases, caches) = (rules.names("databases"), rules.names("caches"));
             let cache = caches.contains(&other.as_str()) || (databases.is_empty() && !caches.is_empty());
@@ -142,38 +133,6 @@ impl Service {
                 let error = Diagnostic::error("route", message).at(rules.tree.key_place_of(&path), "");
                 rules.report(error.help(format!("add `load_balancer:` with one of {}", super::check::list(several))));
             }
-        }
-    }
-
-    fn check_release(&self, name: &str, rules: &mut Rules<'_>) {
-        let place = |field| rules.tree.place_of(&["services", name, "release", field]);
-        let mut errors = Vec::new();
-        if self.route.is_none() && matches!(self.release.strategy, Some(Strategy::BlueGreen | Strategy::Native)) {
-            let message = format!("`services.{name}` has no `route`, so there is no traffic to switch");
-            let error = Diagnostic::error("strategy", message).at(place("strategy"), "needs a `route`");
-            errors.push(error.help("write `strategy: rolling` for a worker, or add a `route`"));
-        }
-        if self.release.canary.is_some() && self.release.linear.is_some() {
-            let error = Diagnostic::error("strategy", "`canary` and `linear` are two ways to move the traffic");
-            errors.push(error.at(place("linear"), "").related(place("canary"), "").help("keep one of them"));
-        }
-        for (field, given) in [("canary", self.release.canary), ("linear", self.release.linear)] {
-            if given.is_some() && self.strategy() == Strategy::Rolling {
-                let message = format!("`{field}` moves traffic step by step, which `strategy: rolling` does not");
-                let error = Diagnostic::error("strategy", message).at(place(field), "");
-                let way = if self.route.is_some() { ", or write `strategy: blue_green`" } else { "" };
-                errors.push(error.help(format!("remove `{field}`{way}")));
-            }
-            if given.is_some_and(|share| share.percent.0 == 0 || share.percent.0 == 10_000) {
-                let error = Diagnostic::error(
-                    "strategy",
-                    format!("`{field}` must move a part of the traffic: more than 0%, less than 100%"),
-                );
-                errors.push(error.at(place(field), ""));
-            }
-        }
-        for error in errors {
-            rules.report(error);
         }
     }
 }

@@ -41,7 +41,9 @@ services:
     secrets: { JWT_KEY: "${secrets.jwt}" }
     release:
       strategy: blue_green
+      before: migrate
       verify: 2m
+      checks: [{ path: /health, contains: '"ok"' }, { path: /old, status: "301" }]
       monitor: 10m
       keep: 30m
       rollback: { errors: 1% for 5m, latency: 2s for 3m, unhealthy: 50%, alarms: [critical] }
@@ -52,6 +54,8 @@ services:
     <<: *api
     route: { hosts: ["${var.domain}", "www.${var.domain}"], priority: 10 }
   worker: { image: worker, command: [node, worker.js], count: 1, architecture: arm64, release: { strategy: rolling } }
+jobs:
+  migrate: { image: migrations, command: [up] }
 databases:
   main:
     engine: postgres
@@ -98,6 +102,7 @@ fn a_full_file_is_read_as_it_is_meant() {
     assert_eq!(api.scale.as_ref().unwrap().min, 3);
     assert_eq!(api.environment["PLAIN"], Text::from("$${var.domain}"));
     assert_eq!(api.release.rollback.latency.unwrap().milliseconds, 2000);
+    assert_eq!(api.release.checks[1].status, "301");
     assert_eq!(file.services["web"].route.as_ref().unwrap().hosts, ["example.com", "www.example.com"]);
     assert_eq!(file.services["web"].port, Some(3000));
     assert_eq!(file.services["worker"].strategy(), Release::Rolling);

@@ -204,10 +204,7 @@ pub(super) fn arguments(to: &mut Expansion, words: Option<&[Text]>, [section, na
 
 /// Releases choose an image that has neither a tag nor a digest in the file.
 pub(super) fn owner(service: &Service) -> Owner {
-    let last = service.image.as_str().rsplit('/').next().unwrap_or_default();
-    // A reference such as `${registries.api.url}` has no tag, and may hold a colon in no place.
-    let last = last.rsplit('}').next().unwrap_or_default();
-    if last.contains([':', '@']) { Owner::File } else { Owner::Release }
+    if service.names_version() { Owner::File } else { Owner::Release }
 }
 
 /// One ECS service. Of two colours, the first one starts with the tasks; afterwards releases decide.
