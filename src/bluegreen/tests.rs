@@ -67,7 +67,7 @@ fn at(phase: Phase, after: i64) -> Case {
     let seen = (0..after).map(|minute| calm(minute)).filter(|_| watched).collect();
     let record = Record {
         id: "r1".into(),
-        to: Colour::Green,
+        to: Some(Colour::Green),
         image: "api:2".into(),
         revision: "api:2".into(),
         from: Some("api:1".into()),
@@ -238,7 +238,11 @@ fn before_any_traffic() {
             at(Preparing, 1).green(|green| (green.healthy, green.targets) = (0, 0)),
             "wait: 0 of 4 tasks to be healthy",
         ),
-        ("an old target drains", at(Preparing, 1).green(|green| green.targets = 5), "wait: 4 of 4 tasks to be healthy"),
+        (
+            "an old target drains",
+            at(Preparing, 1).green(|green| green.targets = 5),
+            "wait: ECS to complete the deployment",
+        ),
         (
             "for too long",
             at(Preparing, 16).green(starting),
@@ -263,11 +267,7 @@ fn before_any_traffic() {
         ("the trial lasts", at(Verifying, 1), "wait: the trial through the test rule, 1 min left"),
         ("the trial is over", at(Verifying, 2), "enter Shifting(0)"),
         ("deploy ends there", at(Verifying, 2).goal(Goal::Deployed), "done"),
-        (
-            "but not before",
-            at(Verifying, 1).goal(Goal::Deployed),
-            "wait: the trial through the test rule, 1 min left",
-        ),
+        ("but not before", at(Verifying, 1).goal(Goal::Deployed), "wait: the trial through the test rule, 1 min left"),
         (
             "health flaps",
             at(Verifying, 1).green(|green| green.healthy = 3),
@@ -422,11 +422,7 @@ fn watching_after_the_switch() {
             at(Monitoring, 6).green(|green| (green.healthy, green.targets, green.running) = (1, 1, 1)),
             &half,
         ),
-        (
-            "it grows with the load",
-            at(Monitoring, 6).green(|green| (green.desired, green.starting) = (12, 8)),
-            waits,
-        ),
+        ("it grows with the load", at(Monitoring, 6).green(|green| (green.desired, green.starting) = (12, 8)), waits),
         (
             "most targets fail their checks, though enough pass",
             at(Monitoring, 6).green(|green| (green.desired, green.targets, green.unhealthy) = (12, 12, 8)),
@@ -449,6 +445,11 @@ fn watching_after_the_switch() {
             "prolonged",
             at(Monitoring, 12).each(quiet).record(|record| record.extended = true),
             "wait: the watch, 8 min left",
+        ),
+        (
+            "a first release, without traffic",
+            at(Monitoring, 10).each(quiet).record(|record| record.from = None),
+            "enter Keeping",
         ),
         ("prolonged, and then traffic", at(Monitoring, 20).record(|record| record.extended = true), "enter Keeping"),
         ("prolonged in vain", at(Monitoring, 20).each(quiet).record(|record| record.extended = true), &silent),
@@ -496,6 +497,16 @@ fn keeping_and_ending() {
         ("asked back too late", at(Finished, 0).blue(off).goal(Goal::Back), "halt: blue no longer runs"),
         ("taken back", at(RolledBack, 0), "stop green"),
         ("taken back and stopped", at(RolledBack, 0).green(off), "done"),
+        (
+            "asked back while somebody gives it traffic again",
+            at(RolledBack, 0).weights(20).goal(Goal::Back),
+            "roll back 80/20 to 100/0: asked for",
+        ),
+        (
+            "the service had no colours",
+            at(Keeping, 1).record(|record| record.to = None),
+            "halt: the last release replaced tasks one by one, before the service had two colours",
+        ),
         ("asked back twice", at(RolledBack, 0).green(off).goal(Goal::Back), "done"),
     ]);
     assert!(at(RolledBack, 0).weights(20).does().ends_with(MOVED), "what carries traffic is not stopped");

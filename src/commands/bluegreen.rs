@@ -173,7 +173,11 @@ pub async fn run(command: &Command) -> Result<Ended> {
         Command::Deploy(arguments) => all_the_way(arguments, Goal::Deployed).await,
         Command::Switch(one) => go_on(one, Goal::Switched, "switch", false).await,
         Command::Finish(finish) => {
-            let mut one = One { env: finish.one.env.clone(), service: finish.one.service.clone(), common: finish.one.common.clone() };
+            let mut one = One {
+                env: finish.one.env.clone(),
+                service: finish.one.service.clone(),
+                common: finish.one.common.clone(),
+            };
             if finish.now {
                 one.common.policy.keep = Some(Duration(0));
             }
@@ -204,7 +208,7 @@ impl Policy {
 struct Stage {
     loaded: Loaded,
     world: World,
-    parts: Vec<Parts>,
+    parts: Vec<Arc<Parts>>,
     despite_alarms: bool,
 }
 
@@ -221,7 +225,7 @@ impl Stage {
         }
         let (session, desired) = Session::open(&loaded).await?;
         let world = World::read(&session.aws, session.scope(&desired), desired).await?;
-        let parts = services.iter().map(|name| world.parts(&loaded, name)).collect::<Result<_>>()?;
+        let parts = services.iter().map(|name| Ok(Arc::new(world.parts(&loaded, name)?))).collect::<Result<_>>()?;
         Ok(Self { loaded, world, parts, despite_alarms: policy.despite_alarms })
     }
 
@@ -244,14 +248,13 @@ impl Stage {
         Ok(locks)
     }
 
-    fn releases<'a>(&'a self, locks: &[(Lock<'_>, Held)], tell: &'a (dyn Fn(&release::Event) + Sync)) -> Result<Vec<Release<'a>>> {
-        let each = self.parts.iter().zip(locks);
-        let of = |(parts, (_, held)): (&'a Parts, &(Lock<'_>, Held))| {
-            let mut release = Release::of(&self.world, &self.loaded, parts, tell)?.until(held.lost());
-            release.policy.despite_alarms = self.despite_alarms;
+    fn releases(&self, locks: &[(Lock<'_>, Held)], timeline: &Arc<Timeline>) -> Result<Vec<Release>> {
+        let of = |(parts, (_, held)): (&Arc<Parts>, &(Lock<'_>, Held))| {
+            let mut release = Release::of(&self.world, &self.loaded, parts, &timeline.teller())?.until(held.lost());
+            release.shared.policy.despite_alarms = self.despite_alarms;
             Ok(release)
         };
-        each.map(of).collect()
+        self.parts.iter().zip(locks).map(of).collect()
     }
 
     fn name(&self) -> &str {
@@ -302,7 +305,10 @@ fn images_of(stage: &Stage, images: &[String], tag: Option<&str>) -> Result<BTre
         let name = &parts.service;
         if parts.task.is_pinned() {
             if found.contains_key(name) || tag.is_some() {
-                bail!("the file says which image {name} runs: {}\n  take the tag out of the file, and releases choose it", parts.task.image());
+                bail!(
+                    "the file says which image {name} runs: {}\n  take the tag out of the file, and releases choose it",
+                    parts.task.image()
+                );
             }
             found.insert(name.clone(), parts.task.image().to_owned());
         } else if let Some(tag) = tag {
@@ -323,18 +329,22 @@ async fn release_all(
     let names: Vec<&str> = stage.parts.iter().map(|parts| parts.service.as_str()).collect();
     let again = format!("infra bluegreen run {} {}", stage.name(), names.join(" "));
     let locks = stage.lock(&again, false).await?;
-    let timeline = Timeline::new(stage.name(), format);
-    let tell = timeline.teller();
+    let timeline = Timeline::begin(stage.name(), format);
     let ended = guarded(stage, async {
-        let id = format!("{}-{}", Timestamp::now().strftime("%Y%m%d-%H%M%S"), crate::address::hex(&rand::random::<[u8; 2]>()));
+        let id = format!(
+            "{}-{}",
+            Timestamp::now().strftime("%Y%m%d-%H%M%S"),
+            crate::address::hex(&rand::random::<[u8; 2]>())
+        );
         let mut going = Vec::new();
-        for release in stage.releases(&locks, &tell)? {
-            let image = image_of(&release, images.get(&release.parts.service)).await?;
-            let wanted = Wanted { id: id.clone(), image: image.clone(), revision: None, again: force.again, now: force.now };
+        for release in stage.releases(&locks, &timeline)? {
+            let image = image_of(&release, images.get(release.service())).await?;
+            let wanted =
+                Wanted { id: id.clone(), image: image.clone(), revision: None, again: force.again, now: force.now };
             if release.begin(&wanted).await? {
                 going.push(release);
             } else {
-                timeline.note(&format!("{} runs {image} already, in the shape of the file", release.parts.service));
+                timeline.note(&format!("{} runs {image} already, in the shape of the file", release.service()));
             }
         }
         let goals = [Goal::Deployed, Goal::Switched, Goal::Finished].into_iter();
@@ -346,7 +356,7 @@ async fn release_all(
             }
         }
         for release in &going {
-            timeline.outcome(&release.parts.service, goal, &Outcome::Reached);
+            timeline.outcome(release.service(), goal, &Outcome::Reached);
         }
         Ok(Ended::Well)
     });
@@ -356,11 +366,13 @@ async fn release_all(
 }
 
 /// What is released together is taken back together.
-async fn together(going: &[Release<'_>], outcomes: Vec<Outcome>, timeline: &Timeline) -> Result<Ended> {
+async fn together(going: &[Release], outcomes: Vec<Outcome>, timeline: &Timeline) -> Result<Ended> {
     let back = going.iter().zip(outcomes).map(async |(release, outcome)| {
         let outcome = match outcome {
             Outcome::Reached => match release.reach(Goal::Back).await? {
-                Outcome::TakenBack { .. } => Outcome::TakenBack { why: "another service of this release was taken back".to_owned() },
+                Outcome::TakenBack { .. } => {
+                    Outcome::TakenBack { why: "another service of this release was taken back".to_owned() }
+                }
                 other => other,
             },
             other => other,
@@ -369,18 +381,18 @@ async fn together(going: &[Release<'_>], outcomes: Vec<Outcome>, timeline: &Time
     });
     for result in join_all(back).await {
         let (release, outcome) = result?;
-        timeline.outcome(&release.parts.service, Goal::Finished, &outcome);
+        timeline.outcome(release.service(), Goal::Finished, &outcome);
     }
     Ok(Ended::Failed)
 }
 
 /// The image by its digest; where none is asked for, the one that runs.
-async fn image_of(release: &Release<'_>, asked: Option<&String>) -> Result<String> {
+async fn image_of(release: &Release, asked: Option<&String>) -> Result<String> {
     match asked {
-        Some(image) => release::resolve(release.aws(), image).await,
+        Some(image) => release::resolve(&release.shared.aws, image).await,
         None => match release.running().await? {
             Some((image, _)) => Ok(image),
-            None => bail!("{} has never been released: say which image, with --image or --tag", release.parts.service),
+            None => bail!("{} has never been released: say which image, with --image or --tag", release.service()),
         },
     }
 }
@@ -389,10 +401,9 @@ async fn go_on(one: &One, goal: Goal, verb: &str, by_force: bool) -> Result<Ende
     let services = [one.service.clone()];
     let stage = Stage::open(&one.common.source, &one.env, &services, &one.common.policy).await?;
     let locks = stage.lock(&format!("infra bluegreen {verb} {} {}", one.env, one.service), by_force).await?;
-    let timeline = Timeline::new(stage.name(), one.common.format);
-    let tell = timeline.teller();
+    let timeline = Timeline::begin(stage.name(), one.common.format);
     let ended = guarded(&stage, async {
-        let mut releases = stage.releases(&locks, &tell)?;
+        let mut releases = stage.releases(&locks, &timeline)?;
         let release = releases.pop().context("one service")?;
         let outcome = release.reach(goal).await?;
         Ok(timeline.outcome(&one.service, goal, &outcome))
@@ -409,10 +420,9 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
     let stage = Stage::open(&one.common.source, &one.env, &services, &one.common.policy).await?;
     // Whoever watches a release must not keep others from taking it back.
     let locks = stage.lock(&format!("infra bluegreen rollback {} {}", one.env, one.service), true).await?;
-    let timeline = Timeline::new(stage.name(), one.common.format);
-    let tell = timeline.teller();
+    let timeline = Timeline::begin(stage.name(), one.common.format);
     let ended = guarded(&stage, async {
-        let mut releases = stage.releases(&locks, &tell)?;
+        let mut releases = stage.releases(&locks, &timeline)?;
         let mut release = releases.pop().context("one service")?;
         let record = release.record().await?;
         let ended = |phase: Phase| matches!(phase, Phase::Finished | Phase::RolledBack);
@@ -424,7 +434,7 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
             }
         }
         let revision = match (to, &record) {
-            (Some(number), _) => release.parts.task.numbered(*number),
+            (Some(number), _) => release.shared.parts.task.numbered(*number),
             (None, Some(record)) if record.phase == Phase::Finished => {
                 record.from.clone().context("there was no version before this one: name a revision with --to")?
             }
@@ -434,10 +444,10 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
             }
             (None, None) => bail!("there is no release of {} that could be taken back", one.service),
         };
-        release.policy.verify = SignedDuration::ZERO;
-        release.policy.steps.clear();
-        release.policy.migrate = false;
-        let image = release.image_of(&revision).await?;
+        release.shared.policy.verify = SignedDuration::ZERO;
+        release.shared.policy.steps.clear();
+        release.shared.policy.migrate = false;
+        let image = release.shared.image_of(&revision).await?;
         let id = format!("{}-back", Timestamp::now().strftime("%Y%m%d-%H%M%S"));
         let wanted = Wanted { id, image, revision: Some(revision.clone()), again: false, now: true };
         if !release.begin(&wanted).await? {
@@ -459,18 +469,17 @@ async fn show(status: &Status, follow: bool) -> Result<Ended> {
         services = loaded.file.services.keys().cloned().collect();
     }
     let stage = Stage::open(&status.source, &status.env, &services, &Policy::default()).await?;
-    let timeline = Timeline::new(stage.name(), status.format);
-    let tell = timeline.teller();
+    let timeline = Timeline::begin(stage.name(), status.format);
     let mut ended = Ended::Well;
     for parts in &stage.parts {
-        let release = Release::of(&stage.world, &stage.loaded, parts, &tell)?;
+        let release = Release::of(&stage.world, &stage.loaded, parts, &timeline.teller())?;
         loop {
             let event = release.survey().await?;
             let record = release.record().await?;
             let over = record.as_ref().is_none_or(|record| matches!(record.phase, Phase::Finished | Phase::RolledBack));
             if follow && !over {
                 timeline.show(&event);
-                tokio::time::sleep(std::time::Duration::try_from(release.policy.look).unwrap_or_default()).await;
+                tokio::time::sleep(std::time::Duration::try_from(release.shared.policy.look).unwrap_or_default()).await;
                 continue;
             }
             let desired = &stage.world.desired;
@@ -492,11 +501,10 @@ async fn promote(arguments: &Promote) -> Result<Ended> {
     let Promote { from, to, services, force, common } = arguments;
     let origin = Stage::open(&common.source, from, services, &Policy::default()).await?;
     let stage = Stage::open(&common.source, to, services, &common.policy).await?;
-    let timeline = Timeline::new(from, Format::Json);
-    let tell = timeline.teller();
+    let timeline = Timeline::begin(from, Format::Json);
     let mut images = BTreeMap::new();
     for (parts, target) in origin.parts.iter().zip(&stage.parts) {
-        let release = Release::of(&origin.world, &origin.loaded, parts, &tell)?;
+        let release = Release::of(&origin.world, &origin.loaded, parts, &timeline.teller())?;
         let Some((image, digest)) = release.running().await? else { bail!("{} does not run in {from}", parts.service) };
         if target.task.is_pinned() {
             bail!("the file of {to} says which image {} runs: {}", parts.service, target.task.image());

@@ -42,17 +42,25 @@ async fn last_words(aws: &Aws, task: &Task) -> Result<Vec<String>> {
     let id = task.task_arn().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
     let containers = definition.iter().flat_map(|definition| definition.container_definitions());
     // The container that ended badly, else the first one.
-    let ended = |name: Option<&str>| task.containers().iter().any(|one| one.name() == name && one.exit_code().is_some_and(|code| code != 0));
+    let ended = |name: Option<&str>| {
+        task.containers().iter().any(|one| one.name() == name && one.exit_code().is_some_and(|code| code != 0))
+    };
     let mut containers: Vec<_> = containers.collect();
     containers.sort_by_key(|container| !ended(container.name()));
     for container in containers {
-        let Some(log) = container.log_configuration().filter(|log| *log.log_driver() == LogDriver::Awslogs) else { continue };
+        let Some(log) = container.log_configuration().filter(|log| *log.log_driver() == LogDriver::Awslogs) else {
+            continue;
+        };
         let option = |name: &str| log.options().and_then(|options| options.get(name)).cloned().unwrap_or_default();
         let stream = format!("{}/{}/{id}", option("awslogs-stream-prefix"), container.name().unwrap_or_default());
         let request = aws.logs().get_log_events().log_group_name(option("awslogs-group")).log_stream_name(stream);
         let request = request.limit(LINES).start_from_head(false);
         return match aws.call("logs:GetLogEvents", request.send()).await {
-            Ok(answer) => Ok(answer.events().iter().filter_map(|event| event.message().map(|text| text.trim_end().to_owned())).collect()),
+            Ok(answer) => Ok(answer
+                .events()
+                .iter()
+                .filter_map(|event| event.message().map(|text| text.trim_end().to_owned()))
+                .collect()),
             Err(failure) if failure.class == crate::kind::Class::NotFound => Ok(Vec::new()),
             Err(failure) => Err(failure),
         };
