@@ -49,6 +49,14 @@ pub struct Record {
     pub why: Option<String>,
 }
 
+impl Record {
+    /// Whether nothing more is to be decided.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Finished | Phase::RolledBack)
+    }
+}
+
 /// How far a release is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -46,7 +46,10 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
     let side = &observed.side;
     let elapsed = now.duration_since(record.since).max(SignedDuration::ZERO);
     let look = |on: String| Step::Wait { until: now + policy.look, on };
-    let replaced = || format!("{} of {} tasks to run", side.running, side.desired);
+    let replaced = || match side.running < side.desired {
+        true => format!("{} of {} tasks to run", side.running, side.desired),
+        false => "ECS to complete the deployment".to_owned(),
+    };
     let moving = side.rollout == Rollout::InProgress || side.running < side.desired;
     match record.phase {
         Phase::RolledBack if moving => look(replaced()),
@@ -56,6 +59,10 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
         Phase::Preparing => {
             if policy.migrate && !record.migrated {
                 return Step::Migrate;
+            }
+            // There is no place beside what serves where the new version could wait.
+            if goal == Goal::Deployed {
+                return Step::Done;
             }
             if record.count == 0 {
                 return Step::Start { count: if side.desired > 0 { side.desired } else { policy.count.max(1) } };
@@ -95,6 +102,133 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
                 };
             }
             Step::Enter(Phase::Finished)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        let release =
+            serde_json::json!({ "before": "migrate", "monitor": "10m", "rollback": { "alarms": ["critical"] } });
+        let release: crate::environment::releases::Release = serde_json::from_value(release).unwrap();
+        Policy { count: 2, ..Policy::from(&release) }
+    }
+
+    fn since() -> Timestamp {
+        "2026-03-02T08:00:00Z".parse().unwrap()
+    }
+
+    fn at(phase: Phase, minutes: i64, change: impl FnOnce(&mut Observed)) -> (Observed, Timestamp) {
+        let record = Record {
+            id: "r1".into(),
+            to: None,
+            image: "mail:2".into(),
+            revision: "mail:2".into(),
+            from: Some("mail:1".into()),
+            count: 3,
+            phase,
+            since: since(),
+            shifted: None,
+            migrated: true,
+            extended: false,
+            why: None,
+        };
+        let side = Side { revision: "mail:2".into(), desired: 3, running: 3, healthy: 3, ..Side::default() };
+        let mut observed = Observed { side, alarms: Vec::new(), record: Some(record) };
+        change(&mut observed);
+        (observed, since() + SignedDuration::from_mins(minutes))
+    }
+
+    fn does((observed, now): (Observed, Timestamp), goal: Goal) -> String {
+        match next(&policy(), goal, &observed, now) {
+            Step::Wait { on, until } => {
+                assert!(until > now);
+                format!("wait: {on}")
+            }
+            Step::RollBack { why } => format!("roll back: {why}"),
+            Step::TakenBack { why } => format!("taken back: {why}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn alarm(began: i64) -> Alarm {
+        Alarm { name: "a".into(), severity: "critical".into(), since: since() + SignedDuration::from_mins(began) }
+    }
+
+    #[test]
+    fn every_way_that_it_can_go() {
+        use Phase::{Finished, Monitoring, Preparing, RolledBack};
+        let record = |change: fn(&mut Record)| move |observed: &mut Observed| change(observed.record.as_mut().unwrap());
+        let rolling =
+            |observed: &mut Observed| (observed.side.rollout, observed.side.running) = (Rollout::InProgress, 1);
+        let failed = |observed: &mut Observed| observed.side.rollout = Rollout::Failed("exit code 1".into());
+        let old = |observed: &mut Observed| observed.side.revision = "mail:1".into();
+        let end = Goal::Finished;
+        for (name, case, goal, expected) in [
+            ("the job comes first", at(Preparing, 0, record(|record| record.migrated = false)), end, "Migrate"),
+            ("as many as run", at(Preparing, 0, record(|record| record.count = 0)), end, "Start { count: 3 }"),
+            (
+                "a first release",
+                at(Preparing, 0, |observed| {
+                    observed.side.desired = 0;
+                    observed.record.as_mut().unwrap().count = 0;
+                }),
+                end,
+                "Start { count: 2 }",
+            ),
+            ("a deploy does not replace", at(Preparing, 0, record(|record| record.count = 0)), Goal::Deployed, "Done"),
+            ("tasks are replaced", at(Preparing, 1, rolling), end, "wait: 1 of 3 tasks to run"),
+            (
+                "old tasks end",
+                at(Preparing, 1, |observed| observed.side.rollout = Rollout::InProgress),
+                end,
+                "wait: ECS to complete the deployment",
+            ),
+            (
+                "for too long",
+                at(Preparing, 16, rolling),
+                end,
+                "roll back: after 15 min, still waiting for 1 of 3 tasks to run",
+            ),
+            ("it failed and stays", at(Preparing, 1, failed), end, "roll back: exit code 1"),
+            (
+                "ECS has gone back",
+                at(Preparing, 1, |observed| {
+                    old(observed);
+                    failed(observed);
+                }),
+                end,
+                "taken back: exit code 1",
+            ),
+            ("replaced", at(Preparing, 1, |_| ()), end, "Enter(Monitoring)"),
+            ("asked back while it starts", at(Preparing, 1, rolling), Goal::Back, "roll back: asked for"),
+            ("the watch", at(Monitoring, 4, |_| ()), end, "wait: the watch, 6 min left"),
+            (
+                "an alarm",
+                at(Monitoring, 4, |observed| observed.alarms.push(alarm(1))),
+                end,
+                "roll back: the alarm a went off",
+            ),
+            (
+                "an alarm of before",
+                at(Monitoring, 4, |observed| observed.alarms.push(alarm(-1))),
+                end,
+                "wait: the watch, 6 min left",
+            ),
+            ("all tasks died", at(Monitoring, 4, |observed| observed.side.running = 0), end, "roll back: no task runs"),
+            ("somebody went back", at(Monitoring, 4, old), end, "taken back: by hand"),
+            ("the watch is over", at(Monitoring, 10, |_| ()), end, "Enter(Finished)"),
+            ("asked back", at(Monitoring, 4, |_| ()), Goal::Back, "roll back: asked for"),
+            ("finished", at(Finished, 0, |_| ()), end, "Done"),
+            ("another service was taken back", at(Finished, 0, |_| ()), Goal::Back, "roll back: asked for"),
+            ("taken back, the old ones start", at(RolledBack, 0, rolling), end, "wait: 1 of 3 tasks to run"),
+            ("taken back", at(RolledBack, 0, |_| ()), Goal::Back, "Done"),
+            ("no release", at(Preparing, 0, |observed| observed.record = None), end, "Done"),
+        ] {
+            assert_eq!(does(case, goal), expected, "{name}");
         }
     }
 }

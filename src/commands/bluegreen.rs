@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use self::timeline::Timeline;
 use super::session::{self, Session};
 use super::{Ended, Format, Source, say};
-use crate::bluegreen::{Goal, Phase};
+use crate::bluegreen::{Goal, Phase, Record};
 use crate::environment::Loaded;
 use crate::environment::releases::{Latency, Share};
 use crate::environment::types::{Duration, Percent};
@@ -285,6 +285,9 @@ async fn guarded<T>(stage: &Stage, work: impl Future<Output = Result<T>>) -> Res
 async fn all_the_way(arguments: &Run, goal: Goal) -> Result<Ended> {
     let Run { env, services, images, tag, force, common } = arguments;
     let stage = Stage::open(&common.source, env, services, &common.policy).await?;
+    if let Some(parts) = stage.parts.iter().find(|parts| goal == Goal::Deployed && !parts.has_colours()) {
+        bail!("{0} has no second set of tasks to deploy to: use `infra bluegreen run {env} {0}`", parts.service);
+    }
     let images = images_of(&stage, images, tag.as_deref())?;
     release_all(&stage, images, force, common.format, goal).await
 }
@@ -386,14 +389,17 @@ async fn together(going: &[Release], outcomes: Vec<Outcome>, timeline: &Timeline
     Ok(Ended::Failed)
 }
 
-/// The image by its digest; where none is asked for, the one that runs.
+/// The image by its digest; where none is asked for, that of the release which is under way, else the one that runs.
 async fn image_of(release: &Release, asked: Option<&String>) -> Result<String> {
-    match asked {
-        Some(image) => release::resolve(&release.shared.aws, image).await,
-        None => match release.running().await? {
-            Some((image, _)) => Ok(image),
-            None => bail!("{} has never been released: say which image, with --image or --tag", release.service()),
-        },
+    if let Some(image) = asked {
+        return release::resolve(&release.shared.aws, image).await;
+    }
+    if let Some(record) = release.record().await?.filter(|record| !record.is_over()) {
+        return Ok(record.image);
+    }
+    match release.running().await? {
+        Some((image, _)) => Ok(image),
+        None => bail!("{} has never been released: say which image, with --image or --tag", release.service()),
     }
 }
 
@@ -425,9 +431,7 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
         let mut releases = stage.releases(&locks, &timeline)?;
         let mut release = releases.pop().context("one service")?;
         let record = release.record().await?;
-        let ended = |phase: Phase| matches!(phase, Phase::Finished | Phase::RolledBack);
-        let over = record.as_ref().is_none_or(|record| ended(record.phase));
-        if !over {
+        if !record.as_ref().is_none_or(Record::is_over) {
             let outcome = release.reach(Goal::Back).await?;
             if to.is_none() || matches!(outcome, Outcome::Halted { .. }) {
                 return Ok(timeline.outcome(&one.service, Goal::Back, &outcome));
@@ -476,8 +480,7 @@ async fn show(status: &Status, follow: bool) -> Result<Ended> {
         loop {
             let event = release.survey().await?;
             let record = release.record().await?;
-            let over = record.as_ref().is_none_or(|record| matches!(record.phase, Phase::Finished | Phase::RolledBack));
-            if follow && !over {
+            if follow && !record.as_ref().is_none_or(Record::is_over) {
                 timeline.show(&event);
                 tokio::time::sleep(std::time::Duration::try_from(release.shared.policy.look).unwrap_or_default()).await;
                 continue;

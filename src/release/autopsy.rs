@@ -11,14 +11,12 @@ const LINES: i32 = 10;
 
 /// What is known of a service whose deployment failed.
 pub async fn of(aws: &Aws, service: &Service) -> Result<String> {
-    let why = ecs_rollout::failed(service).unwrap_or_else(|| "its tasks do not run".to_owned());
-    match ecs_rollout::stopped(aws, service).await? {
-        Some(task) => Ok(format!("{why}; {}", task_ended(aws, &task).await)),
-        None => Ok(match ecs_rollout::unable(service) {
-            Some(event) => format!("{why}; {event}"),
-            None => why,
-        }),
-    }
+    let cause = match ecs_rollout::stopped(aws, service).await? {
+        Some(task) => Some(task_ended(aws, &task).await),
+        None => ecs_rollout::unable(service).map(str::to_owned),
+    };
+    let known: Vec<String> = ecs_rollout::failed(service).into_iter().chain(cause).collect();
+    Ok(if known.is_empty() { "ECS does not say why".to_owned() } else { known.join("; ") })
 }
 
 /// How a task ended, with its last words. A log that cannot be read is said to be so: what is known is worth more.

@@ -34,7 +34,9 @@ impl super::Method for Method {
     async fn step(&self, shared: &Shared, policy: &Policy, goal: Goal) -> Result<Option<Outcome>> {
         let Seen { observed, at } = self.look(shared).await?;
         let next = bluegreen::next(policy, goal, &observed, at);
-        (shared.tell)(&event(shared, &observed, at, &next));
+        if next != Move::Done {
+            (shared.tell)(&event(shared, &observed, at, &next));
+        }
         let Some(record) = observed.record.clone() else { return Err(shared.no_release()) };
         match next {
             Move::Wait { until, .. } => tokio::time::sleep(wait(until.duration_since(at))).await,

@@ -120,6 +120,14 @@ pub struct Alarms {
     pub waiting: Vec<String>,
 }
 
+impl Parts {
+    /// Whether the service has a second set of tasks.
+    #[must_use]
+    pub fn has_colours(&self) -> bool {
+        matches!(self.way, Way::Colours(_))
+    }
+}
+
 impl World {
     /// Reads what releases need.
     pub async fn read(aws: &Arc<Aws>, scope: Scope, desired: Desired) -> Result<Self> {

@@ -19,7 +19,9 @@ impl super::Method for Method {
     async fn step(&self, shared: &Shared, policy: &Policy, goal: Goal) -> Result<Option<Outcome>> {
         let (observed, at) = look(shared).await?;
         let next = rolling::next(policy, goal, &observed, at);
-        (shared.tell)(&event(shared, &observed, at, &next));
+        if next != Step::Done {
+            (shared.tell)(&event(shared, &observed, at, &next));
+        }
         let Some(record) = observed.record.clone() else { return Err(shared.no_release()) };
         match next {
             Step::Wait { until, .. } => tokio::time::sleep(wait(until.duration_since(at))).await,
@@ -64,7 +66,8 @@ async fn look(shared: &Shared) -> Result<(Observed, Timestamp), Failure> {
     if let Some(record) = record.as_ref().filter(|record| record.phase == Phase::Preparing && record.count > 0)
         && side.revision != record.revision
     {
-        side.rollout = Rollout::Failed(autopsy::of(aws, service).await?);
+        let why = autopsy::of(aws, service).await?;
+        side.rollout = Rollout::Failed(format!("ECS went back to the old version by itself; {why}"));
     } else if service.deployments().len() > 1 && side.rollout == Rollout::Completed {
         side.rollout = Rollout::InProgress;
     }

@@ -96,9 +96,7 @@ impl Timeline {
 
     /// Both colours, and the release.
     pub fn status(&self, event: &Event, record: Option<&Record>, watcher: Option<&Holder>) {
-        let over = record.is_none_or(|record| {
-            matches!(record.phase, crate::bluegreen::Phase::Finished | crate::bluegreen::Phase::RolledBack)
-        });
+        let over = record.is_none_or(Record::is_over);
         let unattended = !over && watcher.is_none();
         if self.format == Format::Json {
             let mut json = serde_json::to_value(event).unwrap_or_default();
