@@ -872,7 +872,7 @@ def emulator(arguments):
 
 
 # unittest looks for tests among the names of this module.
-for checks in pkgutil.iter_modules([HERE / "checks"]):
+for checks in pkgutil.iter_modules([str(HERE / "checks")]):
     module = importlib.import_module(f"checks.{checks.name}")
     tests = {name: each for name, each in vars(module).items() if isinstance(each, type) and issubclass(each, Case)}
     globals().update(tests)

@@ -7,26 +7,31 @@
 mod gate;
 mod observed;
 mod policy;
+pub mod rolling;
 #[cfg(test)]
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use observed::{Alarm, Both, Colour, Minute, Observed, Rollout, Side, Weights};
+pub use observed::{Alarm, Both, Colour, Observed, Rollout, Sample, Side, Weights};
 pub use policy::{Limits, Over, Policy, Step};
-
-/// How often to look where nothing else says when.
-const LOOK: SignedDuration = SignedDuration::from_secs(5);
 
 /// A release on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub id: String,
-    pub to: Colour,
+    /// The colour that takes over; none where tasks are replaced one by one.
+    pub to: Option<Colour>,
     pub image: String,
     /// The task definition with its revision that `to` is to run.
     pub revision: String,
+    /// The one that served before; none at the first release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// How many tasks `to` was started with.
+    #[serde(default)]
+    pub count: u32,
     pub phase: Phase,
     /// When the phase began.
     pub since: Timestamp,
@@ -126,7 +131,13 @@ pub enum Move {
 #[must_use]
 pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) -> Move {
     let Some(record) = &observed.record else { return Move::Done };
-    let view = View { policy, goal, observed, record, now };
+    let Some(to) = record.to else {
+        return Move::Halt {
+            why: "the last release replaced tasks one by one, before the service had two colours".to_owned(),
+            help: "release again: `infra bluegreen run --again`".to_owned(),
+        };
+    };
+    let view = View { policy, goal, observed, record, to, now };
     match record.phase {
         Phase::Finished | Phase::RolledBack => view.ended(),
         Phase::Preparing | Phase::Verifying if goal == Goal::Back => Move::Abandon { why: ASKED.to_owned() },
@@ -146,16 +157,17 @@ struct View<'a> {
     goal: Goal,
     observed: &'a Observed,
     record: &'a Record,
+    to: Colour,
     now: Timestamp,
 }
 
 impl View<'_> {
     fn new(&self) -> &Side {
-        self.observed.sides.of(self.record.to)
+        self.observed.sides.of(self.to)
     }
 
     fn old(&self) -> &Side {
-        self.observed.sides.of(self.record.to.other())
+        self.observed.sides.of(self.to.other())
     }
 
     /// How long the phase has lasted. A clock that is behind the one that wrote the record has seen nothing of it.
@@ -166,11 +178,11 @@ impl View<'_> {
     /// Waits for the rest of a time that began with the phase.
     fn rest(&self, whole: SignedDuration, on: &str) -> Move {
         let left = whole - self.elapsed();
-        Move::Wait { until: self.now + left.min(LOOK), on: format!("{on}, {} left", spoken(left)) }
+        Move::Wait { until: self.now + left.min(self.policy.look), on: format!("{on}, {} left", spoken(left)) }
     }
 
     fn look(&self, on: String) -> Move {
-        Move::Wait { until: self.now + LOOK, on }
+        Move::Wait { until: self.now + self.policy.look, on }
     }
 
     fn moved(&self, expected: Weights) -> Move {
@@ -187,16 +199,16 @@ impl View<'_> {
 
     /// What is wrong where the new colour should have no traffic yet.
     fn untouched(&self) -> Option<Move> {
-        let expected = Weights::with(self.record.to, 0);
+        let expected = Weights::with(self.to, 0);
         (self.observed.weights != expected).then(|| self.moved(expected))
     }
 
     /// What is to be done where the new colour should have all traffic and has not.
     fn switched(&self) -> Option<Move> {
-        let expected = Weights::with(self.record.to, 100);
+        let expected = Weights::with(self.to, 100);
         if self.observed.weights == expected {
             None
-        } else if self.observed.weights == Weights::with(self.record.to, 0) {
+        } else if self.observed.weights == Weights::with(self.to, 0) {
             // Somebody went back by hand, or a rollback was cut off before it was noted.
             Some(Move::Enter(Phase::RolledBack))
         } else {
@@ -209,10 +221,8 @@ impl View<'_> {
         if self.policy.migrate && !record.migrated {
             return Move::Migrate;
         }
-        // As many as serve now, whatever the file says: the load is what it is.
-        let count = self.old().desired.max(1);
-        if new.revision != record.revision || new.desired < count {
-            return Move::Start { colour: record.to, revision: record.revision.clone(), count };
+        if new.revision != record.revision || new.desired < self.enough() {
+            return self.start();
         }
         if let Rollout::Failed(why) = &new.rollout {
             return Move::Abandon { why: format!("the new tasks do not start: {why}") };
@@ -223,19 +233,46 @@ impl View<'_> {
                 let took = spoken(self.policy.prepare);
                 return Move::Abandon { why: format!("after {took}, still waiting for {on}") };
             }
+            // ECS calls a deployment complete a while after its tasks are healthy.
+            let on = if new.healthy >= new.desired { "ECS to complete the deployment".to_owned() } else { on };
             return self.look(on);
         }
-        if self.observed.test == record.to { Move::Enter(Phase::Verifying) } else { Move::Try(record.to) }
+        if self.observed.test == self.to { Move::Enter(Phase::Verifying) } else { Move::Try(self.to) }
+    }
+
+    /// As many tasks as serve now, whatever the file says: the load is what it is.
+    fn enough(&self) -> u32 {
+        let old = self.old().desired;
+        if old > 0 { old } else { self.policy.count.max(1) }
+    }
+
+    fn start(&self) -> Move {
+        Move::Start { colour: self.to, revision: self.record.revision.clone(), count: self.enough() }
+    }
+
+    /// What is wrong with the new tasks before they get any traffic. Tasks that are on their way are given their time:
+    /// more of them start where the old colour has grown.
+    fn fit(&self) -> Option<Move> {
+        let new = self.new();
+        if let Rollout::Failed(why) = &new.rollout {
+            return Some(Move::Abandon { why: format!("the new tasks died while they were tried: {why}") });
+        }
+        if new.desired < self.enough() {
+            return Some(self.start());
+        }
+        if new.is_whole() {
+            return None;
+        }
+        let state = format!("{} of {} tasks", new.healthy, new.desired);
+        if new.is_growing() && self.elapsed() <= self.policy.prepare {
+            return Some(self.look(format!("{state} to be healthy")));
+        }
+        Some(Move::Abandon { why: format!("{state} were healthy while they were tried") })
     }
 
     fn verify(&self) -> Move {
-        let new = self.new();
-        if let Rollout::Failed(why) = &new.rollout {
-            return Move::Abandon { why: format!("the new tasks died while they were tried: {why}") };
-        }
-        if !new.is_whole() {
-            let why = format!("{} of {} tasks were healthy while they were tried", new.healthy, new.desired);
-            return Move::Abandon { why };
+        if let Some(unfit) = self.fit() {
+            return unfit;
         }
         match &self.observed.checks {
             Some(Err(why)) => return Move::Abandon { why: format!("a check through the test rule failed: {why}") },
@@ -248,10 +285,14 @@ impl View<'_> {
         if self.goal == Goal::Deployed {
             return Move::Done;
         }
-        match gate::firing(self.policy, self.observed, None) {
+        // A first release has no traffic that could suffer.
+        match gate::firing(self.policy, &self.observed.alarms, None)
+            .filter(|_| self.old().desired > 0 && !self.policy.despite_alarms)
+        {
             Some(alarm) => Move::Halt {
                 why: format!("the alarm {} is firing: this is no time to move traffic", alarm.name),
-                help: "mend that first, or switch with --force".to_owned(),
+                help: "mend that first, and run the same command again; or, if this release mends it: --despite-alarms"
+                    .to_owned(),
             },
             None => Move::Enter(Phase::Shifting(0)),
         }
@@ -259,20 +300,20 @@ impl View<'_> {
 
     fn shift(&self, step: usize) -> Move {
         let share = |step: usize| self.policy.steps.get(step).map_or(100, |step| step.share);
-        let to = self.record.to;
+        let to = self.to;
         let before = Weights::with(to, step.checked_sub(1).map_or(0, share));
         let after = Weights::with(to, share(step));
         if self.observed.weights == before {
-            if self.new().is_whole() {
-                return Move::Shift { from: before, to: after };
-            }
-            let why = format!("{} of {} tasks are healthy", self.new().healthy, self.new().desired);
-            return if step == 0 { Move::Abandon { why } } else { self.back(why) };
+            return match self.fit() {
+                None => Move::Shift { from: before, to: after },
+                Some(Move::Abandon { why }) if step > 0 => self.back(why),
+                Some(unfit) => unfit,
+            };
         }
         if self.observed.weights != after {
             return self.moved(after);
         }
-        if let Some(why) = gate::tripped(self.policy, self.observed, self.record) {
+        if let Some(why) = gate::tripped(self.policy, self.observed, self.record, self.to) {
             return self.back(why);
         }
         match self.policy.steps.get(step) {
@@ -285,7 +326,7 @@ impl View<'_> {
     }
 
     fn monitor(&self) -> Move {
-        if let Some(why) = gate::tripped(self.policy, self.observed, self.record) {
+        if let Some(why) = gate::tripped(self.policy, self.observed, self.record, self.to) {
             return self.back(why);
         }
         let whole = if self.record.extended { self.policy.monitor * 2 } else { self.policy.monitor };
@@ -293,7 +334,8 @@ impl View<'_> {
             return self.rest(whole, "the watch");
         }
         let tried = self.policy.checks && self.observed.checks == Some(Ok(()));
-        if tried || gate::evidence(self.observed, self.record, self.now) {
+        // Of a first release there is nothing to go back to.
+        if tried || self.record.from.is_none() || self.evidence() {
             Move::Enter(Phase::Keeping)
         } else if self.record.extended {
             self.back("nothing shows that it works: no requests in all the time that it was watched".to_owned())
@@ -302,8 +344,12 @@ impl View<'_> {
         }
     }
 
+    fn evidence(&self) -> bool {
+        gate::evidence(self.policy, self.observed, self.record, self.to, self.now)
+    }
+
     fn keep(&self) -> Move {
-        if let Some(why) = gate::tripped(self.policy, self.observed, self.record) {
+        if let Some(why) = gate::tripped(self.policy, self.observed, self.record, self.to) {
             return self.back(why);
         }
         if self.goal != Goal::Finished {
@@ -315,14 +361,17 @@ impl View<'_> {
         if !self.new().is_whole() {
             return self.look(format!("{} of {} tasks to be healthy", self.new().healthy, self.new().desired));
         }
-        if self.old().desired > 0 { Move::Stop(self.record.to.other()) } else { Move::Enter(Phase::Finished) }
+        if self.old().desired > 0 { Move::Stop(self.to.other()) } else { Move::Enter(Phase::Finished) }
     }
 
     fn ended(&self) -> Move {
         let taken_back = self.record.phase == Phase::RolledBack;
-        let stopped = if taken_back { self.record.to } else { self.record.to.other() };
-        if taken_back && *self.observed.weights.of(self.record.to) > 0 {
-            return self.moved(Weights::with(self.record.to, 0));
+        let stopped = if taken_back { self.to } else { self.to.other() };
+        if taken_back && *self.observed.weights.of(self.to) > 0 {
+            if self.goal == Goal::Back {
+                return self.back(ASKED.to_owned());
+            }
+            return self.moved(Weights::with(self.to, 0));
         }
         if self.goal == Goal::Back && !taken_back {
             return Move::Halt {
@@ -339,7 +388,7 @@ impl View<'_> {
         let help = "look at both colours with `infra bluegreen status`, and release an image that works".to_owned();
         match (self.old().serves(), self.new().serves()) {
             (true, _) => {
-                let to = Weights::with(self.record.to.other(), 100);
+                let to = Weights::with(self.to.other(), 100);
                 Move::RollBack { from: self.observed.weights, to, why }
             }
             (false, true) => {
@@ -352,7 +401,12 @@ impl View<'_> {
 }
 
 /// A time as people say it.
-fn spoken(time: SignedDuration) -> String {
+#[must_use]
+pub fn spoken(time: SignedDuration) -> String {
     let seconds = time.as_secs().max(0);
-    if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
 }

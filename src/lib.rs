@@ -24,6 +24,7 @@ pub mod plan;
 pub mod check;
 pub mod explain;
 pub mod reach;
+pub mod release;
 pub mod report;
 
 pub mod bluegreen;

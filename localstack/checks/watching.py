@@ -1,4 +1,6 @@
-"""CloudWatch alarms and dashboards; saved queries and metric filters of CloudWatch Logs."""
+"""CloudWatch alarms, dashboards and pages of metrics; saved queries and metric filters of CloudWatch Logs."""
+
+import time
 
 from . import TAGS, Case, aws, unique
 
@@ -107,6 +109,23 @@ class Dashboards(Case):
         self.refused("ResourceNotFoundException", self.tags)
         self.put([])
         self.assertEqual(self.tags(), [])
+
+
+class MetricData(Case):
+    def test_pages_within_and_over_queries(self):
+        now, namespace = int(time.time()) // 60 * 60, unique("namespace")
+        data = [{"MetricName": "m", "Value": n, "Timestamp": now - 60 * n} for n in range(3)]
+        aws("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
+        metric = {"Namespace": namespace, "MetricName": "m"}
+        queries = [{"Id": f"q{n}", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}} for n in range(2)]
+        call = {"MetricDataQueries": queries, "StartTime": now - 600, "EndTime": now + 60, "MaxDatapoints": 2}
+        seen, token = [], {}
+        while not seen or token["NextToken"]:
+            answer = aws("cloudwatch").get_metric_data(**call, **token)
+            results, token = answer["MetricDataResults"], {"NextToken": answer.get("NextToken")}
+            seen.append([(each["Id"], each["Values"], each["StatusCode"]) for each in results])
+        first = [("q0", [0, 1], "PartialData")]
+        self.assertEqual(seen, [first, [("q0", [2], "Complete"), ("q1", [0], "PartialData")], [("q1", [1, 2], "Complete")]])
 
 
 class Queries(Case):

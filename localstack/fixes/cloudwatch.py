@@ -49,6 +49,23 @@ def pages(original, self):
     return ActionResult({**result, "MetricAlarms": every[start : start + size], "NextToken": following})
 
 
+@around(CloudWatchResponse, "get_metric_data")
+def datapoints_of_a_page(original, self):
+    """MaxDatapoints bounds the data points of a page, over all queries; NextToken continues, within a query if need be."""
+    results = original(self).result["MetricDataResults"]
+    start, size = int(self._get_param("NextToken") or 0), int(self._get_param("MaxDatapoints") or 100_800)
+    page, passed = [], 0
+    for each in results:
+        count = len(each["values"])
+        first, last = max(start - passed, 0), min(start + size - passed, count)
+        passed += count
+        if first < last or (count == 0 and start == 0):
+            part = {name: each[name][first:last] for name in ("values", "timestamps")}
+            page.append({**each, **part, "status_code": "Complete" if last >= count else "PartialData"})
+    following = str(start + size) if passed > start + size else None
+    return ActionResult({"MetricDataResults": page, "NextToken": following})
+
+
 @around(Statistics, "get_statistics_for_type")
 def percentiles(original, self, stat):
     """Percentiles such as p99 or p99.9, by the nearest rank."""

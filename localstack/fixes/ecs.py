@@ -48,8 +48,8 @@ def contents(cluster):
     """Services and tasks of a cluster."""
     region, account = cluster.arn.split(":")[3:5]
     backend = ecs_backends[account][region]
-    services = [service for service in backend.services.values() if service.cluster_name == cluster.name]
-    tasks = [task for task in backend.tasks.get(cluster.name, {}).values() if task.desired_status == "RUNNING"]
+    services = [service for service in list(backend.services.values()) if service.cluster_name == cluster.name]
+    tasks = [task for task in list(backend.tasks.get(cluster.name, {}).values()) if task.desired_status == "RUNNING"]
     return services, tasks
 
 

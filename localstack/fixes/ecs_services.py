@@ -2,7 +2,8 @@
 
 moto stores a service and does nothing more. Here a service settles a moment after each change: it then has as many
 running tasks as it should, each with an interface in its subnets and registered in its target groups, its deployment is
-COMPLETED, and the deployment before is gone. The tasks run no container; targets are healthy at once.
+COMPLETED, and the deployment before is gone. The tasks run no container; targets are healthy at once. With --data-plane
+tasks are processes, and the scheduler of data_plane/tasks.py takes the place of `settle`.
 """
 
 import threading
@@ -65,15 +66,15 @@ class ServiceTask(Task):
         pass
 
 
-def containers_of(task, definition):
-    """Every container of the definition, running."""
+def containers_of(task, definition, status="RUNNING"):
+    """Every container of the definition."""
     attachment = task.attachments[0] if task.attachments else None
     address = task_address(task)
     for position, text in enumerate(definition.container_definitions):
         container = Container(definition)
         container.name, container.image = text.get("name"), text.get("image")
         container.cpu, container.memory = str(text.get("cpu", 0)), text.get("memory")
-        container.task_arn, container.last_status = task.task_arn, "RUNNING"
+        container.task_arn, container.last_status = task.task_arn, status
         container.runtime_id = f"{task.id.replace('-', '')}-{position:010d}"
         container.exitCode = None
         if attachment:
@@ -89,11 +90,12 @@ def task_address(task):
     return None
 
 
-def run_task(backend, service, deployment, definition):
+def place_task(backend, service, deployment, definition, kind=ServiceTask):
+    """A new task of the service, with its interface."""
     cluster = backend._get_cluster(service.cluster_name)
     tags = {"SERVICE": service.tags, "TASK_DEFINITION": definition.tags}.get(service.propagate_tags, [])
     strategy = getattr(service, "capacity_provider_strategy", None)
-    task = ServiceTask(
+    task = kind(
         cluster=cluster,
         task_definition=definition,
         container_instance_arn=None,
@@ -107,23 +109,32 @@ def run_task(backend, service, deployment, definition):
         platform_version="1.4.0",
         capacity_provider_name=strategy[0]["capacityProvider"] if strategy else None,
     )
-    task.service_arn = service.arn
-    task.health_status, task.connectivity = "HEALTHY", "CONNECTED"
-    task.created_at = task.started_at = utcnow()
+    task.service_arn, task.created_at = service.arn, utcnow()
     task.cpu, task.memory = definition.cpu, definition.memory
-    task.containers = list(containers_of(task, definition))
     backend.tasks.setdefault(cluster.name, {})[task.task_arn] = task
+    return task
+
+
+def run_task(backend, service, deployment, definition):
+    task = place_task(backend, service, deployment, definition)
+    task.health_status, task.connectivity = "HEALTHY", "CONNECTED"
+    task.started_at = task.created_at
+    task.containers = list(containers_of(task, definition))
     registration(backend, service, task, "register")
 
 
-def end_task(backend, service, task, reason):
+def release_interfaces(backend, task):
     from moto.ec2.models import ec2_backends
 
-    registration(backend, service, task, "deregister")
     for attachment in task.attachments:
         for detail in attachment["details"]:
             if detail["name"] == "networkInterfaceId":
                 ec2_backends[backend.account_id][backend.region_name].enis.pop(detail["value"], None)
+
+
+def end_task(backend, service, task, reason):
+    registration(backend, service, task, "deregister")
+    release_interfaces(backend, task)
     task.status, task.desired_status, task.stopped_reason = "STOPPED", "STOPPED", reason
     task.stop_code, task.stopped_at = "ServiceSchedulerInitiated", utcnow()
     for container in task.containers:
@@ -383,8 +394,9 @@ def list_services(original, self, cluster_str, *args, **kwargs):
 @around(EC2ContainerServiceBackend, "list_tasks")
 def list_tasks(original, self, cluster_str=None, container_instance=None, family=None, started_by=None, service_name=None, desired_status=None):
     """ListTasks knows the tasks of a service, and lists running ones unless asked for stopped ones."""
-    settle_all(self)
-    found = original(self, cluster_str, container_instance, family, started_by, None, desired_status or "RUNNING")
+    with LOCK:
+        settle_all(self)
+        found = original(self, cluster_str, container_instance, family, started_by, None, desired_status or "RUNNING")
     if service_name:
         found = [task for task in found if getattr(task, "service_arn", "").split("/")[-1] == service_name.split("/")[-1]]
     return found
@@ -393,8 +405,9 @@ def list_tasks(original, self, cluster_str=None, container_instance=None, family
 @around(EC2ContainerServiceBackend, "describe_tasks")
 def describe_tasks(original, self, cluster_str, tasks):
     """Reads show settled services."""
-    settle_all(self)
-    return original(self, cluster_str, tasks)
+    with LOCK:
+        settle_all(self)
+        return original(self, cluster_str, tasks)
 
 
 @around(EC2ContainerServiceBackend, "describe_clusters")

@@ -2,63 +2,69 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Alarm, Minute, Observed, Over, Policy, Record};
+use super::{Alarm, Colour, Observed, Over, Policy, Record, Sample};
 
-const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 /// Metrics that are older than this say nothing about now: CloudWatch is one to three minutes behind.
 const LATE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The limit that is passed, in words.
-pub fn tripped(policy: &Policy, observed: &Observed, record: &Record) -> Option<String> {
-    let new = observed.sides.of(record.to);
+pub fn tripped(policy: &Policy, observed: &Observed, record: &Record, to: Colour) -> Option<String> {
+    let new = observed.sides.of(to);
     let limits = &policy.limits;
     if !new.serves() {
         return Some("no task of the new colour is healthy".to_owned());
     }
-    let missing = f64::from(new.desired.saturating_sub(new.healthy)) / f64::from(new.desired.max(1)) * 100.0;
-    if limits.unhealthy.is_some_and(|limit| missing > limit) {
+    // Tasks that are added for more load take a while, which is no illness.
+    let expected = new.desired.min(record.count);
+    let missing = percent(expected.saturating_sub(new.healthy), expected);
+    let ill = percent(new.unhealthy, new.targets);
+    if limits.unhealthy.is_some_and(|limit| missing.max(ill) > limit) {
         return Some(format!("{} of {} tasks are healthy", new.healthy, new.desired));
     }
     let shifted = record.shifted?;
-    if let Some(alarm) = firing(policy, observed, Some(shifted)) {
+    if let Some(alarm) = firing(policy, &observed.alarms, Some(shifted)) {
         return Some(format!("the alarm {} went off", alarm.name));
     }
-    let minutes: Vec<&Minute> = observed.minutes.of(record.to).iter().filter(|minute| minute.at >= shifted).collect();
+    let samples: Vec<&Sample> = observed.samples.of(to).iter().filter(|sample| sample.at >= shifted).collect();
     let failing = limits.errors.and_then(|over| {
-        let window = window(&minutes, over, shifted)?;
-        let requests: f64 = window.iter().map(|minute| minute.requests).sum();
-        let errors: f64 = window.iter().map(|minute| minute.errors).sum();
+        let window = window(policy, &samples, over, shifted)?;
+        let requests: f64 = window.iter().map(|sample| sample.requests).sum();
+        let errors: f64 = window.iter().map(|sample| sample.errors).sum();
         let share = errors / requests.max(1.0) * 100.0;
-        (share > over.limit).then(|| format!("{share:.1} % of the requests failed in {} min", over.time.as_mins()))
+        (share > over.limit).then(|| format!("{share:.1} % of the requests failed in {}", super::spoken(over.time)))
     });
     failing.or_else(|| {
         let over = limits.latency?;
-        let window = window(&minutes, over, shifted)?;
-        let slow: Vec<f64> = window.iter().filter_map(|minute| minute.latency).collect();
+        let window = window(policy, &samples, over, shifted)?;
+        let slow: Vec<f64> = window.iter().filter_map(|sample| sample.latency).collect();
         let slow_throughout = !slow.is_empty() && slow.iter().all(|latency| *latency > over.limit);
         let fastest = slow.iter().copied().fold(f64::INFINITY, f64::min);
-        slow_throughout.then(|| format!("answers took {fastest:.0} ms or more for {} min", over.time.as_mins()))
+        slow_throughout.then(|| format!("answers took {fastest:.0} ms or more for {}", super::spoken(over.time)))
     })
 }
 
-/// The last minutes of a limit's time; nothing before that much time has been seen.
-fn window<'a>(minutes: &[&'a Minute], over: Over, shifted: Timestamp) -> Option<Vec<&'a Minute>> {
-    let end = minutes.last()?.at + MINUTE;
+fn percent(part: u32, whole: u32) -> f64 {
+    f64::from(part) / f64::from(whole.max(1)) * 100.0
+}
+
+/// The last periods of a limit's time; nothing before that much time has been seen.
+fn window<'a>(policy: &Policy, samples: &[&'a Sample], over: Over, shifted: Timestamp) -> Option<Vec<&'a Sample>> {
+    let end = samples.last()?.at + policy.period;
     let start = end - over.time;
-    (start >= shifted).then(|| minutes.iter().copied().filter(|minute| minute.at >= start).collect())
+    (start >= shifted).then(|| samples.iter().copied().filter(|sample| sample.at >= start).collect())
 }
 
 /// The first alarm of the policy that is firing; with `since`, only one that began then or later.
-pub fn firing<'a>(policy: &Policy, observed: &'a Observed, since: Option<Timestamp>) -> Option<&'a Alarm> {
+pub fn firing<'a>(policy: &Policy, alarms: &'a [Alarm], since: Option<Timestamp>) -> Option<&'a Alarm> {
     let named = |alarm: &Alarm| policy.limits.alarms.iter().any(|name| *name == alarm.name || *name == alarm.severity);
     let began = |alarm: &Alarm| since.is_none_or(|since| alarm.since >= since);
-    observed.alarms.iter().find(|alarm| named(alarm) && began(alarm))
+    alarms.iter().find(|alarm| named(alarm) && began(alarm))
 }
 
 /// Whether requests have reached the new colour, and are still known to.
-pub fn evidence(observed: &Observed, record: &Record, now: Timestamp) -> bool {
-    let minutes = observed.minutes.of(record.to).iter();
-    let seen = minutes.filter(|minute| record.shifted.is_some_and(|shifted| minute.at >= shifted));
-    let busy = seen.filter(|minute| minute.requests > 0.0);
-    busy.last().is_some_and(|minute| now.duration_since(minute.at + MINUTE) <= LATE)
+pub fn evidence(policy: &Policy, observed: &Observed, record: &Record, to: Colour, now: Timestamp) -> bool {
+    let samples = observed.samples.of(to).iter();
+    let seen = samples.filter(|sample| record.shifted.is_some_and(|shifted| sample.at >= shifted));
+    let busy = seen.filter(|sample| sample.requests > 0.0);
+    busy.last().is_some_and(|sample| now.duration_since(sample.at + policy.period) <= LATE)
 }

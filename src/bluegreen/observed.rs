@@ -12,6 +12,8 @@ pub enum Colour {
 }
 
 impl Colour {
+    pub const ALL: [Self; 2] = [Self::Blue, Self::Green];
+
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -95,8 +97,11 @@ pub struct Side {
     pub revision: String,
     pub desired: u32,
     pub running: u32,
-    /// Targets that the load balancer finds healthy, of all that it knows.
+    /// Tasks that are not yet running, or whose health is not yet known.
+    pub starting: u32,
+    /// Targets that the load balancer finds healthy or unhealthy, of all that it sends to or is about to.
     pub healthy: u32,
+    pub unhealthy: u32,
     pub targets: u32,
     pub rollout: Rollout,
 }
@@ -111,6 +116,12 @@ impl Side {
             && self.rollout == Rollout::Completed
     }
 
+    /// Whether all that it lacks are tasks that are on their way.
+    #[must_use]
+    pub fn is_growing(&self) -> bool {
+        self.healthy < self.desired && self.unhealthy == 0 && self.healthy + self.starting >= self.desired
+    }
+
     /// Whether it answers at all.
     #[must_use]
     pub const fn serves(&self) -> bool {
@@ -118,16 +129,27 @@ impl Side {
     }
 }
 
-/// What a colour did in one minute.
+/// What a colour did in one period of its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Minute {
-    /// When the minute began.
+pub struct Sample {
+    /// When the period began.
     pub at: Timestamp,
     pub requests: f64,
     /// Requests that failed, on the service's side or because it could not be reached.
     pub errors: f64,
     /// The average time of an answer in milliseconds; none without requests.
     pub latency: Option<f64>,
+    /// How the times are spread.
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+}
+
+impl Sample {
+    /// A period in which nothing is known to have happened.
+    #[must_use]
+    pub const fn at(at: Timestamp) -> Self {
+        Self { at, requests: 0.0, errors: 0.0, latency: None, p50: None, p95: None }
+    }
 }
 
 /// An alarm that is firing.
@@ -145,8 +167,8 @@ pub struct Observed {
     pub weights: Weights,
     /// The colour that the test rule leads to.
     pub test: Colour,
-    /// Minutes that are complete, by colour, in order. CloudWatch knows of them a few minutes late.
-    pub minutes: Both<Vec<Minute>>,
+    /// Periods that are complete, by colour, in order. CloudWatch knows of them a few minutes late.
+    pub samples: Both<Vec<Sample>>,
     pub alarms: Vec<Alarm>,
     /// What the checks through the test rule said last, where the policy has some.
     pub checks: Option<Result<(), String>>,

@@ -39,14 +39,28 @@ pub struct Policy {
     pub verify: SignedDuration,
     pub monitor: SignedDuration,
     pub keep: SignedDuration,
+    /// How often to look where nothing else says when.
+    pub look: SignedDuration,
+    /// The period of the metrics.
+    pub period: SignedDuration,
+    /// The tasks of a first release; later ones have as many as serve.
+    pub count: u32,
     /// The steps before everything.
     pub steps: Vec<Step>,
     pub limits: Limits,
+    /// Whether traffic is moved though an alarm is firing.
+    pub despite_alarms: bool,
     /// Whether a job runs first.
     pub migrate: bool,
     /// Whether there are requests that must succeed through the test rule.
     pub checks: bool,
 }
+
+/// The periods of metrics shorter than a minute that CloudWatch knows, in seconds. Load balancers tell minutes, which then
+/// stand at their beginning.
+const PERIODS: [i64; 4] = [30, 10, 5, 1];
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+const LOOK: SignedDuration = SignedDuration::from_secs(5);
 
 /// Time for new tasks to start, to pull a large image, and to pass their health checks.
 const PREPARE: SignedDuration = SignedDuration::from_mins(15);
@@ -63,8 +77,15 @@ impl From<&Release> for Policy {
             let shares = (1..).map(move |number| number * part).take_while(|share| *share < 100);
             shares.map(|share_now| Step { share: share_now, hold: time(share.over) }).collect::<Vec<_>>()
         });
+        let limits = [rollback.errors.map(|share| share.over), rollback.latency.map(|latency| latency.over)];
+        let holds = canary.iter().chain(linear.iter().flatten()).map(|step| step.hold);
+        let times = [release.verify, release.monitor].map(time).into_iter();
+        let shortest = limits.into_iter().flatten().map(time).min().unwrap_or(MINUTE);
         Self {
             prepare: PREPARE,
+            look: times.chain(holds).filter(|time| time.is_positive()).map(|time| time / 10).fold(LOOK, Ord::min),
+            period: period(shortest),
+            count: 1,
             verify: time(release.verify),
             monitor: time(release.monitor),
             keep: time(release.keep),
@@ -79,10 +100,20 @@ impl From<&Release> for Policy {
                 unhealthy: rollback.unhealthy.map(|percent| percent.ratio() * 100.0),
                 alarms: rollback.alarms.clone(),
             },
-            migrate: false,
-            checks: false,
+            despite_alarms: false,
+            migrate: release.before.is_some(),
+            checks: !release.checks.is_empty(),
         }
     }
+}
+
+/// The longest period of metrics that shows a limit's time twice.
+fn period(shortest: SignedDuration) -> SignedDuration {
+    if shortest >= MINUTE {
+        return MINUTE;
+    }
+    let fits = PERIODS.into_iter().find(|period| period * 2 <= shortest.as_secs());
+    SignedDuration::from_secs(fits.unwrap_or(1))
 }
 
 /// Whole percent of a part of one. The load balancer takes shares no finer.

@@ -19,6 +19,9 @@ fn policy() -> Policy {
         verify: minutes(2),
         monitor: minutes(10),
         keep: minutes(30),
+        look: SignedDuration::from_secs(5),
+        period: minutes(1),
+        count: 1,
         steps: Vec::new(),
         limits: Limits {
             errors: Some(Over { limit: 1.0, time: minutes(5) }),
@@ -26,6 +29,7 @@ fn policy() -> Policy {
             unhealthy: Some(50.0),
             alarms: vec!["critical".into()],
         },
+        despite_alarms: false,
         migrate: false,
         checks: false,
     }
@@ -36,7 +40,9 @@ fn side(revision: &str, tasks: u32) -> Side {
         revision: revision.into(),
         desired: tasks,
         running: tasks,
+        starting: 0,
         healthy: tasks,
+        unhealthy: 0,
         targets: tasks,
         rollout: Rollout::Completed,
     }
@@ -61,9 +67,11 @@ fn at(phase: Phase, after: i64) -> Case {
     let seen = (0..after).map(|minute| calm(minute)).filter(|_| watched).collect();
     let record = Record {
         id: "r1".into(),
-        to: Colour::Green,
+        to: Some(Colour::Green),
         image: "api:2".into(),
         revision: "api:2".into(),
+        from: Some("api:1".into()),
+        count: 4,
         phase,
         since: since(),
         shifted: watched.then(since),
@@ -76,7 +84,7 @@ fn at(phase: Phase, after: i64) -> Case {
         sides: Both { blue: side("api:1", 4), green: side("api:2", 4) },
         weights: Weights::with(Colour::Green, share),
         test,
-        minutes: Both { blue: Vec::new(), green: seen },
+        samples: Both { blue: Vec::new(), green: seen },
         alarms: Vec::new(),
         checks: None,
         record: Some(record),
@@ -85,8 +93,8 @@ fn at(phase: Phase, after: i64) -> Case {
 }
 
 /// An ordinary minute.
-fn calm(minute: i64) -> Minute {
-    Minute { at: since() + minutes(minute), requests: 1000.0, errors: 0.0, latency: Some(120.0) }
+fn calm(minute: i64) -> Sample {
+    Sample { requests: 1000.0, latency: Some(120.0), ..Sample::at(since() + minutes(minute)) }
 }
 
 impl Case {
@@ -120,14 +128,14 @@ impl Case {
         self
     }
 
-    fn seen(mut self, minutes: impl IntoIterator<Item = Minute>) -> Self {
-        self.observed.minutes.green = minutes.into_iter().collect();
+    fn seen(mut self, minutes: impl IntoIterator<Item = Sample>) -> Self {
+        self.observed.samples.green = minutes.into_iter().collect();
         self
     }
 
     /// Each minute changed.
-    fn each(mut self, change: impl Fn(&mut Minute)) -> Self {
-        self.observed.minutes.green.iter_mut().for_each(change);
+    fn each(mut self, change: impl Fn(&mut Sample)) -> Self {
+        self.observed.samples.green.iter_mut().for_each(change);
         self
     }
 
@@ -230,11 +238,15 @@ fn before_any_traffic() {
             at(Preparing, 1).green(|green| (green.healthy, green.targets) = (0, 0)),
             "wait: 0 of 4 tasks to be healthy",
         ),
-        ("an old target drains", at(Preparing, 1).green(|green| green.targets = 5), "wait: 4 of 4 tasks to be healthy"),
+        (
+            "an old target drains",
+            at(Preparing, 1).green(|green| green.targets = 5),
+            "wait: ECS to complete the deployment",
+        ),
         (
             "for too long",
             at(Preparing, 16).green(starting),
-            "abandon: after 15 min 0 s, still waiting for 1 of 4 tasks to be healthy",
+            "abandon: after 15 min, still waiting for 1 of 4 tasks to be healthy",
         ),
         ("a crash loop", at(Preparing, 1).green(failed), "abandon: the new tasks do not start: exit code 1"),
         ("all healthy: the test rule moves", at(Preparing, 1), "try green"),
@@ -252,14 +264,10 @@ fn before_any_traffic() {
             },
             "enter Verifying",
         ),
-        ("the trial lasts", at(Verifying, 1), "wait: the trial through the test rule, 1 min 0 s left"),
+        ("the trial lasts", at(Verifying, 1), "wait: the trial through the test rule, 1 min left"),
         ("the trial is over", at(Verifying, 2), "enter Shifting(0)"),
         ("deploy ends there", at(Verifying, 2).goal(Goal::Deployed), "done"),
-        (
-            "but not before",
-            at(Verifying, 1).goal(Goal::Deployed),
-            "wait: the trial through the test rule, 1 min 0 s left",
-        ),
+        ("but not before", at(Verifying, 1).goal(Goal::Deployed), "wait: the trial through the test rule, 1 min left"),
         (
             "health flaps",
             at(Verifying, 1).green(|green| green.healthy = 3),
@@ -281,6 +289,26 @@ fn before_any_traffic() {
             "an alarm of before",
             at(Verifying, 3).alarm("critical", -60),
             "halt: the alarm api-errors is firing: this is no time to move traffic",
+        ),
+        (
+            "the release mends it",
+            at(Verifying, 3).alarm("critical", -60).policy(|policy| policy.despite_alarms = true),
+            "enter Shifting(0)",
+        ),
+        (
+            "an alarm before the first release",
+            at(Verifying, 3).alarm("critical", -60).blue(unstarted),
+            "enter Shifting(0)",
+        ),
+        (
+            "the old colour has grown meanwhile",
+            at(Verifying, 1).blue(|blue| *blue = side("api:1", 6)),
+            "start 6 of api:2 on green",
+        ),
+        (
+            "and the new one follows",
+            at(Verifying, 1).green(|green| (green.desired, green.starting) = (6, 2)),
+            "wait: 4 of 6 tasks to be healthy",
         ),
         ("an alarm that the policy does not name", at(Verifying, 3).alarm("warning", 1), "enter Shifting(0)"),
         ("an alarm, but only a deploy", at(Verifying, 3).alarm("critical", 1).goal(Goal::Deployed), "done"),
@@ -304,10 +332,10 @@ fn moving_the_traffic() {
         (
             "the new colour fell ill meanwhile",
             at(Shifting(0), 0).green(|green| green.healthy = 3),
-            "abandon: 3 of 4 tasks are healthy",
+            "abandon: 3 of 4 tasks were healthy while they were tried",
         ),
         ("the first step", at(Shifting(0), 0).steps(), "shift 100/0 to 90/10"),
-        ("the first step holds", at(Shifting(0), 3).on_step(10), "wait: the step at 10 %, 2 min 0 s left"),
+        ("the first step holds", at(Shifting(0), 3).on_step(10), "wait: the step at 10 %, 2 min left"),
         ("and is over", at(Shifting(0), 5).on_step(10), "enter Shifting(1)"),
         ("the second step", at(Shifting(1), 0).on_step(10), "shift 90/10 to 50/50"),
         ("everything", at(Shifting(2), 0).on_step(50), "shift 50/50 to 0/100"),
@@ -325,7 +353,7 @@ fn moving_the_traffic() {
         (
             "ill before the second step",
             at(Shifting(1), 0).on_step(10).green(|green| green.healthy = 3),
-            "roll back 90/10 to 100/0: 3 of 4 tasks are healthy",
+            "roll back 90/10 to 100/0: 3 of 4 tasks were healthy while they were tried",
         ),
         (
             "asked back on a step",
@@ -341,8 +369,8 @@ fn moving_the_traffic() {
 #[test]
 fn watching_after_the_switch() {
     use Phase::Monitoring;
-    let slow = |minute: &mut Minute| minute.latency = Some(2001.0);
-    let quiet = |minute: &mut Minute| (minute.requests, minute.latency) = (0.0, None);
+    let slow = |minute: &mut Sample| minute.latency = Some(2001.0);
+    let quiet = |minute: &mut Sample| (minute.requests, minute.latency) = (0.0, None);
     let back = |why: &str| format!("roll back 0/100 to 100/0: {why}");
     let errors = back("1.1 % of the requests failed in 5 min");
     let latency = back("answers took 2001 ms or more for 3 min");
@@ -350,26 +378,26 @@ fn watching_after_the_switch() {
     let none = back("no task of the new colour is healthy");
     let alarm = back("the alarm api-errors went off");
     let silent = back("nothing shows that it works: no requests in all the time that it was watched");
-    let waits = "wait: the watch, 4 min 0 s left";
+    let waits = "wait: the watch, 4 min left";
     table(vec![
         ("all is well", at(Monitoring, 6), waits),
         ("and stays well", at(Monitoring, 10), "enter Keeping"),
         ("the errors are at the limit", at(Monitoring, 6).each(|minute| minute.errors = 10.0), waits),
         ("the errors are above it", at(Monitoring, 6).each(|minute| minute.errors = 11.0), &errors),
-        ("not for long enough", at(Monitoring, 6).seen((0..4).map(|at| Minute { errors: 500.0, ..calm(at) })), waits),
+        ("not for long enough", at(Monitoring, 6).seen((0..4).map(|at| Sample { errors: 500.0, ..calm(at) })), waits),
         (
             "the time is the limit's, not the last minute's",
-            at(Monitoring, 6).seen((0..6).map(|at| Minute { errors: if at == 5 { 49.0 } else { 0.0 }, ..calm(at) })),
+            at(Monitoring, 6).seen((0..6).map(|at| Sample { errors: if at == 5 { 49.0 } else { 0.0 }, ..calm(at) })),
             waits,
         ),
         (
             "old errors are forgotten",
-            at(Monitoring, 6).seen((0..6).map(|at| Minute { errors: if at == 0 { 900.0 } else { 0.0 }, ..calm(at) })),
+            at(Monitoring, 6).seen((0..6).map(|at| Sample { errors: if at == 0 { 900.0 } else { 0.0 }, ..calm(at) })),
             waits,
         ),
         (
             "errors of the old colour before the switch",
-            at(Monitoring, 6).seen((-6..0).map(|at| Minute { errors: 500.0, ..calm(at) }).chain((0..6).map(calm))),
+            at(Monitoring, 6).seen((-6..0).map(|at| Sample { errors: 500.0, ..calm(at) }).chain((0..6).map(calm))),
             waits,
         ),
         ("slow at the limit", at(Monitoring, 6).each(|minute| minute.latency = Some(2000.0)), waits),
@@ -377,12 +405,12 @@ fn watching_after_the_switch() {
         (
             "slow for two minutes",
             at(Monitoring, 6)
-                .seen((0..6).map(|at| Minute { latency: Some(if at > 3 { 9000.0 } else { 100.0 }), ..calm(at) })),
+                .seen((0..6).map(|at| Sample { latency: Some(if at > 3 { 9000.0 } else { 100.0 }), ..calm(at) })),
             waits,
         ),
         (
             "slow, with a minute without requests",
-            at(Monitoring, 6).seen((0..6).map(|at| Minute { latency: (at != 4).then_some(2001.0), ..calm(at) })),
+            at(Monitoring, 6).seen((0..6).map(|at| Sample { latency: (at != 4).then_some(2001.0), ..calm(at) })),
             &latency,
         ),
         ("metrics come late", at(Monitoring, 6).seen((0..3).map(calm)), waits),
@@ -393,6 +421,12 @@ fn watching_after_the_switch() {
             "tasks died, targets are gone",
             at(Monitoring, 6).green(|green| (green.healthy, green.targets, green.running) = (1, 1, 1)),
             &half,
+        ),
+        ("it grows with the load", at(Monitoring, 6).green(|green| (green.desired, green.starting) = (12, 8)), waits),
+        (
+            "most targets fail their checks, though enough pass",
+            at(Monitoring, 6).green(|green| (green.desired, green.targets, green.unhealthy) = (12, 12, 8)),
+            &back("4 of 12 tasks are healthy"),
         ),
         ("all died", at(Monitoring, 6).green(|green| green.healthy = 0), &none),
         ("an alarm", at(Monitoring, 6).alarm("critical", 2), &alarm),
@@ -410,7 +444,12 @@ fn watching_after_the_switch() {
         (
             "prolonged",
             at(Monitoring, 12).each(quiet).record(|record| record.extended = true),
-            "wait: the watch, 8 min 0 s left",
+            "wait: the watch, 8 min left",
+        ),
+        (
+            "a first release, without traffic",
+            at(Monitoring, 10).each(quiet).record(|record| record.from = None),
+            "enter Keeping",
         ),
         ("prolonged, and then traffic", at(Monitoring, 20).record(|record| record.extended = true), "enter Keeping"),
         ("prolonged in vain", at(Monitoring, 20).each(quiet).record(|record| record.extended = true), &silent),
@@ -427,7 +466,7 @@ fn watching_after_the_switch() {
         ),
         ("somebody went back by hand", at(Monitoring, 6).weights(0), "enter RolledBack"),
         ("asked back", at(Monitoring, 6).goal(Goal::Back), "roll back 0/100 to 100/0: asked for"),
-        ("a clock that is behind", at(Monitoring, -2), "wait: the watch, 10 min 0 s left"),
+        ("a clock that is behind", at(Monitoring, -2), "wait: the watch, 10 min left"),
     ]);
     assert!(at(Monitoring, 6).weights(50).does().ends_with(MOVED));
 }
@@ -437,7 +476,7 @@ fn keeping_and_ending() {
     use Phase::{Finished, Keeping, RolledBack};
     let off = |side: &mut Side| *side = self::side(&side.revision, 0);
     table(vec![
-        ("the old colour is kept", at(Keeping, 10), "wait: the time for which the old colour is kept, 20 min 0 s left"),
+        ("the old colour is kept", at(Keeping, 10), "wait: the time for which the old colour is kept, 20 min left"),
         ("switch ends there", at(Keeping, 0).goal(Goal::Switched), "done"),
         ("the time is over", at(Keeping, 30), "stop blue"),
         (
@@ -458,6 +497,16 @@ fn keeping_and_ending() {
         ("asked back too late", at(Finished, 0).blue(off).goal(Goal::Back), "halt: blue no longer runs"),
         ("taken back", at(RolledBack, 0), "stop green"),
         ("taken back and stopped", at(RolledBack, 0).green(off), "done"),
+        (
+            "asked back while somebody gives it traffic again",
+            at(RolledBack, 0).weights(20).goal(Goal::Back),
+            "roll back 80/20 to 100/0: asked for",
+        ),
+        (
+            "the service had no colours",
+            at(Keeping, 1).record(|record| record.to = None),
+            "halt: the last release replaced tasks one by one, before the service had two colours",
+        ),
         ("asked back twice", at(RolledBack, 0).green(off).goal(Goal::Back), "done"),
     ]);
     assert!(at(RolledBack, 0).weights(20).does().ends_with(MOVED), "what carries traffic is not stopped");

@@ -34,9 +34,10 @@ pub async fn progress(aws: &Aws, service: &Service) -> Result<Progress> {
     let ready = || Progress::ready(outputs.map(|(name, value)| (name, value.unwrap_or_default().to_owned())));
     let Some(primary) = primary(service) else { return Ok(ready()) };
     if let Some(why) = broken(service, primary, Timestamp::now().as_second()) {
-        let culprit = culprit(service, primary);
-        let cause = stopped(aws, service, culprit).await?;
-        return Ok(Progress::Failed { why: cause.map_or_else(|| why.clone(), |cause| format!("{why}; {cause}")) });
+        let task = stopped(aws, service).await?;
+        return Ok(Progress::Failed {
+            why: task.map_or_else(|| why.clone(), |task| format!("{why}; {}", cause(&task))),
+        });
     }
     if service.desired_count() == 0 && service.running_count() == 0 {
         return Ok(ready());
@@ -48,8 +49,8 @@ pub async fn progress(aws: &Aws, service: &Service) -> Result<Progress> {
     let mut on = format!("{} of {} tasks running", primary.running_count(), service.desired_count());
     if primary.failed_tasks() > 0 {
         on.push_str(&format!(", {} failed", primary.failed_tasks()));
-        if let Some(cause) = stopped(aws, service, primary).await? {
-            on.push_str(&format!(": {cause}"));
+        if let Some(task) = stopped(aws, service).await? {
+            on.push_str(&format!(": {}", cause(&task)));
         }
     } else if let Some(event) = unable(service) {
         on.push_str(&format!(": {event}"));
@@ -83,20 +84,26 @@ fn broken(service: &Service, primary: &Deployment, now: i64) -> Option<String> {
     })
 }
 
+/// Why ECS has gone back from a deployment, if it has.
+pub fn gone_back(service: &Service, now: Timestamp) -> Option<String> {
+    broken(service, primary(service)?, now.as_second()).filter(|why| why.contains("rolled back"))
+}
+
 /// The deployment whose tasks failed.
-fn culprit<'a>(service: &'a Service, primary: &'a Deployment) -> &'a Deployment {
+fn culprit(service: &Service) -> Option<&Deployment> {
     let failed = |deployment: &&Deployment| deployment.rollout_state() == Some(&State::Failed);
-    service.deployments().iter().find(failed).unwrap_or(primary)
+    service.deployments().iter().find(failed).or_else(|| primary(service))
 }
 
 /// The newest event that tells why tasks do not even start.
-fn unable(service: &Service) -> Option<&str> {
+pub fn unable(service: &Service) -> Option<&str> {
     let newest = service.events().first()?.message()?;
     newest.contains("unable to").then_some(newest)
 }
 
-/// Why the newest stopped task of a deployment stopped.
-async fn stopped(aws: &Aws, service: &Service, deployment: &Deployment) -> Result<Option<String>> {
+/// The newest stopped task of the deployment whose tasks fail, else of the latest one.
+pub async fn stopped(aws: &Aws, service: &Service) -> Result<Option<Task>> {
+    let Some(deployment) = culprit(service) else { return Ok(None) };
     let cluster = service.cluster_arn().unwrap_or_default();
     let request = aws.ecs().list_tasks().cluster(cluster).set_service_name(service.service_name().map(str::to_owned));
     let request = request.desired_status(DesiredStatus::Stopped).max_results(STOPPED);
@@ -106,12 +113,12 @@ async fn stopped(aws: &Aws, service: &Service, deployment: &Deployment) -> Resul
     }
     let request = aws.ecs().describe_tasks().cluster(cluster).set_tasks(Some(arns));
     let tasks = aws.call("ecs:DescribeTasks", request.send()).await?.tasks.unwrap_or_default();
-    let own = tasks.iter().filter(|task| task.started_by() == deployment.id());
-    let when = |task: &&Task| task.stopped_at().or(task.stopping_at()).map(|at| at.secs());
-    Ok(own.max_by_key(when).map(cause))
+    let own = tasks.into_iter().filter(|task| task.started_by() == deployment.id());
+    Ok(own.max_by_key(|task| task.stopped_at().or(task.stopping_at()).map(|at| at.secs())))
 }
 
-fn cause(task: &Task) -> String {
+/// How a task and its containers ended.
+pub fn cause(task: &Task) -> String {
     let mut text = format!("a task stopped: {}", task.stopped_reason().unwrap_or("no reason given"));
     for container in task.containers() {
         let name = container.name().unwrap_or_default();

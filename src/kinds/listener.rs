@@ -42,7 +42,9 @@ pub struct Listener {
 }
 
 impl Listener {
-    fn is_secure(&self) -> bool {
+    /// Whether clients speak TLS to it.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
         self.protocol == Protocol::Https
     }
 

@@ -116,7 +116,7 @@ impl Kind for ScheduleGroup {
         for (name, schedule) in &wanted.schedules {
             match there.schedules.get(name) {
                 Some(same) if same.same(schedule) => {}
-                Some(_) => update(aws, &live.id, name, schedule).await?,
+                Some(_) => write(aws, &live.id, name, schedule).await?,
                 None => create(aws, &live.id, name, schedule).await?,
             }
         }
@@ -183,13 +183,13 @@ async fn create(aws: &Aws, group: &str, name: &str, schedule: &Schedule) -> Resu
         .target(schedule.target()?);
     match aws.call("scheduler:CreateSchedule", request.send()).await {
         // An earlier try made it, and its answer was lost.
-        Err(failure) if failure.code == "ConflictException" => update(aws, group, name, schedule).await,
+        Err(failure) if failure.code == "ConflictException" => write(aws, group, name, schedule).await,
         other => other.map(drop),
     }
 }
 
 /// An update replaces all of a schedule: what it leaves out goes back to AWS's default.
-async fn update(aws: &Aws, group: &str, name: &str, schedule: &Schedule) -> Result<()> {
+pub async fn write(aws: &Aws, group: &str, name: &str, schedule: &Schedule) -> Result<()> {
     let request = aws.scheduler().update_schedule().group_name(group).name(name);
     let request = request
         .schedule_expression(&schedule.expression)

@@ -218,6 +218,12 @@ impl TaskDefinition {
         hex(&Sha256::digest(text.as_bytes()))[..16].to_owned()
     }
 
+    /// Whether a revision of one would be a revision of the other.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.definition() == other.definition()
+    }
+
     /// What a revision holds, in normal form: without tags and names.
     fn definition(&self) -> Self {
         let mut definition = Self { family: None, image_owner: Owner::default(), tags: Tags::new(), ..self.clone() };

@@ -1,0 +1,370 @@
+//! Releases: looks at what is live, asks the pure core ([`crate::bluegreen`]) what to do, does it, and looks again. A
+//! process that is killed anywhere leaves nothing that the same command does not go on from.
+
+mod act;
+mod autopsy;
+mod checks;
+mod colours;
+mod family;
+mod image;
+mod job;
+mod observe;
+mod parts;
+mod record;
+mod rolling;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tokio::sync::watch;
+
+pub use self::family::short;
+pub use self::image::{repository, resolve};
+use self::parts::Way;
+pub use self::parts::{Parts, World, service};
+use crate::aws::Aws;
+use crate::bluegreen::{Colour, Goal, Phase, Policy, Record};
+use crate::environment::Loaded;
+use crate::kind::{Class, Failure};
+
+/// Looks that may fail one after the other before a release stops: AWS is then out of reach for minutes.
+const PATIENCE: u32 = 20;
+
+/// What is seen and done, for people and programs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    pub at: Timestamp,
+    pub service: String,
+    /// The release's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Each set of tasks by its name: `blue` and `green`, or `tasks` where there is one.
+    pub sides: Vec<Shown>,
+    /// What is done, or waited for.
+    pub does: String,
+    /// Whether nothing is done but to wait.
+    pub waits: bool,
+}
+
+/// One set of tasks in an event.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown {
+    pub name: &'static str,
+    pub revision: String,
+    pub healthy: u32,
+    pub desired: u32,
+    pub weight: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<f64>,
+    /// Percent of the requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<f64>,
+    /// Milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p95: Option<f64>,
+}
+
+/// How a release came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As far as was asked.
+    Reached,
+    /// The old colour serves.
+    TakenBack { why: String },
+    /// A person must decide.
+    Halted { why: String, help: String },
+}
+
+/// What is to be released.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The release's id; several services released together share it.
+    pub id: String,
+    pub image: String,
+    /// A revision that exists, in place of one with the file's shape and the image.
+    pub revision: Option<String>,
+    /// Whether what was taken back, or runs already, is released all the same.
+    pub again: bool,
+    /// Whether the old colour of the release before is given up at once.
+    pub now: bool,
+}
+
+/// What serves now, and where the next release goes.
+struct Serving {
+    /// The revision that serves; none before the first release.
+    revision: Option<String>,
+    /// The ECS service that it runs in.
+    ecs: String,
+    /// The colour that the next release goes to.
+    next: Option<Colour>,
+}
+
+/// What all ways of releasing share.
+pub struct Shared {
+    pub aws: Arc<Aws>,
+    pub parts: Arc<Parts>,
+    pub policy: Policy,
+    /// The name of the record.
+    record: String,
+    /// Turns true when somebody else has taken over.
+    lost: Option<watch::Receiver<bool>>,
+    tell: Tell,
+}
+
+/// Who is told of what happens.
+pub type Tell = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// One way of releasing a service.
+#[async_trait]
+trait Method: Send + Sync {
+    /// Looks once and does what is to be done, until there is an outcome.
+    async fn step(&self, shared: &Shared, policy: &Policy, goal: Goal) -> Result<Option<Outcome>>;
+    /// What is to be seen, with what happened of late.
+    async fn survey(&self, shared: &Shared) -> Result<Event, Failure>;
+    async fn serving(&self, shared: &Shared) -> Result<Serving>;
+}
+
+/// The release of a service.
+pub struct Release {
+    pub shared: Shared,
+    method: Box<dyn Method>,
+}
+
+impl Release {
+    /// The release of a service, with the policy of the file.
+    pub fn of(world: &World, loaded: &Loaded, parts: &Arc<Parts>, tell: &Tell) -> Result<Self> {
+        let section = service(loaded, &parts.service)?;
+        let mut policy = Policy::from(&section.release);
+        policy.count = section.scale.as_ref().map(|scale| scale.min).or(section.count).unwrap_or(1);
+        let method: Box<dyn Method> = match &parts.way {
+            Way::Colours(_) => Box::new(colours::Method::of(section)),
+            Way::Rolling(_) => Box::new(rolling::Method),
+        };
+        let shared = Shared {
+            aws: Arc::clone(&world.aws),
+            parts: Arc::clone(parts),
+            policy,
+            record: record::name(&world.desired.project, &world.desired.environment, &parts.service),
+            lost: None,
+            tell: Arc::clone(tell),
+        };
+        Ok(Self { shared, method })
+    }
+
+    /// Stops as soon as this turns true.
+    #[must_use]
+    pub fn until(mut self, lost: watch::Receiver<bool>) -> Self {
+        self.shared.lost = Some(lost);
+        self
+    }
+
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.shared.parts.service
+    }
+
+    /// The record of the last release.
+    pub async fn record(&self) -> Result<Option<Record>, Failure> {
+        self.shared.read().await
+    }
+
+    /// What is to be seen, with what happened of late.
+    pub async fn survey(&self) -> Result<Event, Failure> {
+        self.method.survey(&self.shared).await
+    }
+
+    /// Goes on until the goal is reached, or cannot be.
+    pub async fn reach(&self, goal: Goal) -> Result<Outcome> {
+        self.reach_with(&self.shared.policy, goal).await
+    }
+
+    async fn reach_with(&self, policy: &Policy, goal: Goal) -> Result<Outcome> {
+        let mut failures = 0;
+        loop {
+            if self.shared.lost.as_ref().is_some_and(|lost| *lost.borrow()) {
+                bail!("somebody else has taken over the release of {}; this process stops", self.service());
+            }
+            match self.method.step(&self.shared, policy, goal).await {
+                Ok(Some(outcome)) => return Ok(outcome),
+                Ok(None) => failures = 0,
+                Err(error) => {
+                    let passing = error.downcast_ref::<Failure>().is_some_and(|failure| failure.class != Class::Fatal);
+                    failures += 1;
+                    if !passing || failures > PATIENCE {
+                        let service = self.service();
+                        let stands =
+                            format!("the release of {service} stands where it is; run the same command again to go on");
+                        return Err(error.context(stands));
+                    }
+                    tracing::warn!("{error:#}");
+                    tokio::time::sleep(wait(policy.look)).await;
+                }
+            }
+        }
+    }
+
+    /// The image that serves, and its digest where a running task tells.
+    pub async fn running(&self) -> Result<Option<(String, Option<String>)>> {
+        let (shared, serving) = (&self.shared, self.method.serving(&self.shared).await?);
+        let Some(revision) = serving.revision else { return Ok(None) };
+        let image = shared.image_of(&revision).await?;
+        let digest = observe::digest(&shared.aws, &shared.parts.cluster, &serving.ecs, self.service()).await?;
+        Ok(Some((image, digest)))
+    }
+
+    /// Begins a release, or finds that it is under way. False where what is wanted runs already.
+    pub async fn begin(&self, wanted: &Wanted) -> Result<bool> {
+        let shared = &self.shared;
+        let last = shared.read().await?;
+        if let Some(record) = &last {
+            if shared.under_way(record, wanted)? {
+                return Ok(true);
+            }
+            // What the last release left to be done.
+            let finish = Policy { keep: SignedDuration::ZERO, ..shared.policy.clone() };
+            if let Outcome::Halted { why, help } = self.reach_with(&finish, Goal::Finished).await? {
+                bail!("{why}\n  {help}");
+            }
+        }
+        let serving = self.method.serving(shared).await?;
+        let revision = match &wanted.revision {
+            Some(revision) => revision.clone(),
+            None => shared.parts.task.revision(&shared.aws, &wanted.image).await?,
+        };
+        if serving.revision.as_ref() == Some(&revision) && !wanted.again {
+            return Ok(false);
+        }
+        if let Some(last) = last.as_ref().filter(|last| last.phase == Phase::RolledBack)
+            && last.revision == revision
+            && !wanted.again
+        {
+            let why = last.why.as_deref().unwrap_or("by hand");
+            bail!(
+                "{} was taken back at {}: {why}\n  release it all the same with --again",
+                short(&revision),
+                last.since
+            );
+        }
+        let record = Record {
+            id: wanted.id.clone(),
+            to: serving.next,
+            image: wanted.image.clone(),
+            revision,
+            from: serving.revision,
+            count: 0,
+            phase: Phase::Preparing,
+            since: Timestamp::now(),
+            shifted: None,
+            migrated: false,
+            extended: false,
+            why: None,
+        };
+        shared.write(&record).await?;
+        Ok(true)
+    }
+}
+
+impl Shared {
+    async fn read(&self) -> Result<Option<Record>, Failure> {
+        record::read(&self.aws, &self.record).await
+    }
+
+    async fn write(&self, record: &Record) -> Result<()> {
+        Ok(record::write(&self.aws, &self.record, record).await?)
+    }
+
+    /// Ends the phase of the record.
+    async fn note(&self, phase: Phase, mut record: Record, why: Option<String>) -> Result<()> {
+        record.phase = phase;
+        record.since = Timestamp::now();
+        record.why = why.or(record.why);
+        self.write(&record).await
+    }
+
+    fn no_release(&self) -> anyhow::Error {
+        anyhow::anyhow!("there is no release of {}: begin one with `infra bluegreen run`", self.parts.service)
+    }
+
+    /// Runs the job before the release. What AWS refuses is an error, what the job says a reason to go back.
+    async fn migrate(&self, record: &Record) -> Result<Result<(), String>> {
+        let Some((job, network)) = &self.parts.before else { return Ok(Ok(())) };
+        let revision = job.task.revision(&self.aws, &record.image).await?;
+        match job::run(&self.aws, &self.parts.cluster, network, &revision, &record.id).await {
+            Err(error) if error.downcast_ref::<Failure>().is_none() => {
+                Ok(Err(format!("the job {} before the release failed: {error:#}", job.name)))
+            }
+            other => other.map(Ok),
+        }
+    }
+
+    /// Jobs of the service run its image.
+    async fn jobs_follow(&self, image: &str) -> Result<()> {
+        for job in &self.parts.jobs {
+            job.task.revision(&self.aws, image).await?;
+        }
+        Ok(())
+    }
+
+    /// The image of a revision.
+    pub async fn image_of(&self, revision: &str) -> Result<String> {
+        let request = self.aws.ecs().describe_task_definition().task_definition(revision);
+        let answer = self.aws.call("ecs:DescribeTaskDefinition", request.send()).await?;
+        let definition = answer.task_definition.context("the answer holds no task definition")?;
+        let own = definition.container_definitions().iter().find(|one| one.name() == Some(self.parts.service.as_str()));
+        let image = own.or(definition.container_definitions().first()).and_then(|container| container.image());
+        Ok(image.unwrap_or_default().to_owned())
+    }
+
+    /// Whether the last release is the one that is wanted and goes on. Fails where it stands in the way.
+    fn under_way(&self, record: &Record, wanted: &Wanted) -> Result<bool> {
+        let (service, same) = (&self.parts.service, record.image == wanted.image && wanted.revision.is_none());
+        match record.phase {
+            Phase::Finished | Phase::RolledBack => Ok(false),
+            _ if same => Ok(true),
+            Phase::Keeping => {
+                let left = self.policy.keep - Timestamp::now().duration_since(record.since);
+                if left.is_positive() && !wanted.now {
+                    bail!(
+                        "the release {} of {service} keeps its old colour for another {}, for a quick way back\n  wait, or give that up \
+                         with --now",
+                        record.id,
+                        crate::bluegreen::spoken(left)
+                    );
+                }
+                Ok(false)
+            }
+            _ => bail!(
+                "a release of {} to {service} is under way ({})\n  take it back first with `infra bluegreen rollback`, or let it \
+                 end: run it again with its own image",
+                record.image,
+                phase_name(record.phase)
+            ),
+        }
+    }
+}
+
+/// A phase as people call it.
+#[must_use]
+pub fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Preparing => "preparing",
+        Phase::Verifying => "verifying",
+        Phase::Shifting(_) => "shifting",
+        Phase::Monitoring => "monitoring",
+        Phase::Keeping => "keeping",
+        Phase::Finished => "finished",
+        Phase::RolledBack => "rolled back",
+    }
+}
+
+fn wait(time: SignedDuration) -> Duration {
+    Duration::try_from(time).unwrap_or_default().max(Duration::from_millis(50))
+}

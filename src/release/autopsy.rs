@@ -1,0 +1,69 @@
+//! Why tasks do not live: what ECS says, how their containers ended, and what they wrote last.
+
+use aws_sdk_ecs::types::{LogDriver, Service, Task};
+
+use crate::aws::Aws;
+use crate::kind::Result;
+use crate::kinds::ecs_rollout;
+
+/// Lines of a log that are shown.
+const LINES: i32 = 10;
+
+/// What is known of a service whose deployment failed.
+pub async fn of(aws: &Aws, service: &Service) -> Result<String> {
+    let why = ecs_rollout::failed(service).unwrap_or_else(|| "its tasks do not run".to_owned());
+    match ecs_rollout::stopped(aws, service).await? {
+        Some(task) => Ok(format!("{why}; {}", task_ended(aws, &task).await)),
+        None => Ok(match ecs_rollout::unable(service) {
+            Some(event) => format!("{why}; {event}"),
+            None => why,
+        }),
+    }
+}
+
+/// How a task ended, with its last words. A log that cannot be read is said to be so: what is known is worth more.
+pub async fn task_ended(aws: &Aws, task: &Task) -> String {
+    let mut text = ecs_rollout::cause(task);
+    match last_words(aws, task).await {
+        Ok(lines) if lines.is_empty() => text.push_str("; it wrote no log"),
+        Ok(lines) => {
+            text.push_str("\n  its last words:");
+            lines.iter().for_each(|line| text.push_str(&format!("\n    {line}")));
+        }
+        Err(failure) => text.push_str(&format!("; its log could not be read: {failure}")),
+    }
+    text
+}
+
+async fn last_words(aws: &Aws, task: &Task) -> Result<Vec<String>> {
+    let revision = task.task_definition_arn().unwrap_or_default();
+    let request = aws.ecs().describe_task_definition().task_definition(revision);
+    let definition = aws.call("ecs:DescribeTaskDefinition", request.send()).await?.task_definition;
+    let id = task.task_arn().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
+    let containers = definition.iter().flat_map(|definition| definition.container_definitions());
+    // The container that ended badly, else the first one.
+    let ended = |name: Option<&str>| {
+        task.containers().iter().any(|one| one.name() == name && one.exit_code().is_some_and(|code| code != 0))
+    };
+    let mut containers: Vec<_> = containers.collect();
+    containers.sort_by_key(|container| !ended(container.name()));
+    for container in containers {
+        let Some(log) = container.log_configuration().filter(|log| *log.log_driver() == LogDriver::Awslogs) else {
+            continue;
+        };
+        let option = |name: &str| log.options().and_then(|options| options.get(name)).cloned().unwrap_or_default();
+        let stream = format!("{}/{}/{id}", option("awslogs-stream-prefix"), container.name().unwrap_or_default());
+        let request = aws.logs().get_log_events().log_group_name(option("awslogs-group")).log_stream_name(stream);
+        let request = request.limit(LINES).start_from_head(false);
+        return match aws.call("logs:GetLogEvents", request.send()).await {
+            Ok(answer) => Ok(answer
+                .events()
+                .iter()
+                .filter_map(|event| event.message().map(|text| text.trim_end().to_owned()))
+                .collect()),
+            Err(failure) if failure.class == crate::kind::Class::NotFound => Ok(Vec::new()),
+            Err(failure) => Err(failure),
+        };
+    }
+    Ok(Vec::new())
+}
