@@ -170,7 +170,7 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn new(&self) -> &Side {
+    fn fresh(&self) -> &Side {
         self.observed.sides.of(self.to)
     }
 
@@ -225,7 +225,7 @@ impl View<'_> {
     }
 
     fn prepare(&self) -> Move {
-        let (new, record) = (self.new(), self.record);
+        let (new, record) = (self.fresh(), self.record);
         if self.policy.migrate && !record.migrated {
             return Move::Migrate;
         }
@@ -261,7 +261,7 @@ impl View<'_> {
     /// What is wrong with the new tasks before they get any traffic. Tasks that are on their way are given their time:
     /// more of them start where the old colour has grown.
     fn fit(&self) -> Option<Move> {
-        let new = self.new();
+        let new = self.fresh();
         if let Rollout::Failed(why) = &new.rollout {
             return Some(Move::Abandon { why: format!("the new tasks died while they were tried: {why}") });
         }
@@ -366,8 +366,8 @@ impl View<'_> {
         if self.elapsed() < self.policy.keep {
             return self.rest(self.policy.keep, "the time for which the old colour is kept");
         }
-        if !self.new().is_whole() {
-            return self.look(format!("{} of {} tasks to be healthy", self.new().healthy, self.new().desired));
+        if !self.fresh().is_whole() {
+            return self.look(format!("{} of {} tasks to be healthy", self.fresh().healthy, self.fresh().desired));
         }
         if self.old().desired > 0 { Move::Stop(self.to.other()) } else { Move::Enter(Phase::Finished) }
     }
@@ -394,7 +394,7 @@ impl View<'_> {
     /// All traffic back to the old colour, if that can carry it.
     fn back(&self, why: String) -> Move {
         let help = "look at both colours with `infra bluegreen status`, and release an image that works".to_owned();
-        match (self.old().serves(), self.new().serves()) {
+        match (self.old().serves(), self.fresh().serves()) {
             (true, _) => {
                 let to = Weights::with(self.to.other(), 100);
                 Move::RollBack { from: self.observed.weights, to, why }

@@ -65,6 +65,6 @@ pub fn firing<'a>(policy: &Policy, alarms: &'a [Alarm], since: Option<Timestamp>
 pub fn evidence(policy: &Policy, observed: &Observed, record: &Record, to: Colour, now: Timestamp) -> bool {
     let samples = observed.samples.of(to).iter();
     let seen = samples.filter(|sample| record.shifted.is_some_and(|shifted| sample.at >= shifted));
-    let busy = seen.filter(|sample| sample.requests > 0.0);
-    busy.last().is_some_and(|sample| now.duration_since(sample.at + policy.period) <= LATE)
+    let mut busy = seen.filter(|sample| sample.requests > 0.0);
+    busy.next_back().is_some_and(|sample| now.duration_since(sample.at + policy.period) <= LATE)
 }

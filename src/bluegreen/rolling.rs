@@ -46,9 +46,12 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
     let side = &observed.side;
     let elapsed = now.duration_since(record.since).max(SignedDuration::ZERO);
     let look = |on: String| Step::Wait { until: now + policy.look, on };
-    let replaced = || match side.running < side.desired {
-        true => format!("{} of {} tasks to run", side.running, side.desired),
-        false => "ECS to complete the deployment".to_owned(),
+    let replaced = || {
+        if side.running < side.desired {
+            format!("{} of {} tasks to run", side.running, side.desired)
+        } else {
+            "ECS to complete the deployment".to_owned()
+        }
     };
     let moving = side.rollout == Rollout::InProgress || side.running < side.desired;
     match record.phase {
@@ -77,14 +80,14 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
                     why: "ECS went back to the old version: the new tasks did not start".to_owned(),
                 };
             }
-            match moving {
-                true if elapsed > policy.prepare => {
-                    let took = spoken(policy.prepare);
-                    Step::RollBack { why: format!("after {took}, still waiting for {}", replaced()) }
-                }
-                true => look(replaced()),
-                false => Step::Enter(Phase::Monitoring),
+            if !moving {
+                return Step::Enter(Phase::Monitoring);
             }
+            if elapsed <= policy.prepare {
+                return look(replaced());
+            }
+            let took = spoken(policy.prepare);
+            Step::RollBack { why: format!("after {took}, still waiting for {}", replaced()) }
         }
         _ if side.revision != record.revision => Step::TakenBack { why: "by hand".to_owned() },
         _ => {

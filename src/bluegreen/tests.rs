@@ -64,7 +64,7 @@ fn at(phase: Phase, after: i64) -> Case {
     };
     let watched = matches!(phase, Phase::Monitoring | Phase::Keeping);
     let now = since() + minutes(after);
-    let seen = (0..after).map(|minute| calm(minute)).filter(|_| watched).collect();
+    let seen = (0..after).map(calm).filter(|_| watched).collect();
     let record = Record {
         id: "r1".into(),
         to: Some(Colour::Green),
@@ -200,6 +200,7 @@ fn table(cases: Vec<(&str, Case, &str)>) {
 const MOVED: &str = "somebody else has moved it";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn before_any_traffic() {
     use Phase::{Preparing, Verifying};
     let unstarted = |side: &mut Side| *side = self::side("api:1", 0);
@@ -367,6 +368,7 @@ fn moving_the_traffic() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn watching_after_the_switch() {
     use Phase::Monitoring;
     let slow = |minute: &mut Sample| minute.latency = Some(2001.0);

@@ -173,7 +173,7 @@ async fn act(shared: &Shared, next: Move, mut record: Record, observed: &Observe
 }
 
 /// Whether the weights are still those that the decision saw. If not, the next look decides anew.
-async fn rules_are(shared: &Shared, expected: Weights) -> Result<bool> {
+async fn rules_are(shared: &Shared, expected: Weights) -> Result<bool, Failure> {
     Ok(observe::rules(&shared.aws, colours(shared)?).await?.0 == expected)
 }
 
@@ -189,9 +189,7 @@ async fn shift(shared: &Shared, mut record: Record, from: Weights, to: Weights) 
         shared.write(&record).await?;
     }
     // Both again, as late as can be: somebody may have taken the release back meanwhile.
-    let (same, now) = tokio::try_join!(async { Ok(rules_are(shared, from).await?) }, async {
-        Ok::<_, anyhow::Error>(shared.read().await?)
-    },)?;
+    let (same, now) = tokio::try_join!(rules_are(shared, from), shared.read())?;
     let unchanged = now.is_some_and(|now| now.id == record.id && now.phase == record.phase);
     if same && unchanged { act::weigh(aws, colours, &colours.rule, to).await } else { Ok(()) }
 }
