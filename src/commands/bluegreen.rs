@@ -1,24 +1,24 @@
 //! `infra bluegreen …`: releases.
 
+mod stage;
 mod timeline;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use futures::future::{join_all, try_join_all};
 use jiff::{SignedDuration, Timestamp};
 
+use self::stage::{Stage, guarded, unlock};
 use self::timeline::Timeline;
-use super::session::{self, Session};
+use super::session;
 use super::{Ended, Format, Source, say};
 use crate::bluegreen::{Goal, Phase, Record};
-use crate::environment::Loaded;
 use crate::environment::releases::{Latency, Share};
 use crate::environment::types::{Duration, Percent};
-use crate::lock::{Held, Holder, Lock};
-use crate::release::{self, Outcome, Parts, Release, Wanted, World, repository};
+use crate::lock::Lock;
+use crate::release::{self, Outcome, Release, Wanted, repository};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -187,98 +187,6 @@ pub async fn run(command: &Command) -> Result<Ended> {
         Command::Status(status) => show(status, false).await,
         Command::Watch(status) => show(status, true).await,
         Command::Promote(promote) => self::promote(promote).await,
-    }
-}
-
-impl Policy {
-    fn change(&self, release: &mut crate::environment::releases::Release) {
-        release.verify = self.verify.unwrap_or(release.verify);
-        release.monitor = self.monitor.unwrap_or(release.monitor);
-        release.keep = self.keep.unwrap_or(release.keep);
-        if self.canary.is_some() || self.linear.is_some() || self.at_once {
-            (release.canary, release.linear) = (self.canary, self.linear);
-        }
-        release.rollback.errors = self.errors.or(release.rollback.errors);
-        release.rollback.latency = self.latency.or(release.rollback.latency);
-        release.rollback.unhealthy = self.unhealthy.or(release.rollback.unhealthy);
-    }
-}
-
-/// An environment and some of its services, ready to be released.
-struct Stage {
-    loaded: Loaded,
-    world: World,
-    parts: Vec<Arc<Parts>>,
-    despite_alarms: bool,
-}
-
-impl Stage {
-    async fn open(source: &Source, env: &str, services: &[String], policy: &Policy) -> Result<Self> {
-        let mut loaded = session::load(source, env)?;
-        for name in services {
-            release::service(&loaded, name)?;
-        }
-        for (name, service) in &mut loaded.file.services {
-            if services.contains(name) {
-                policy.change(&mut service.release);
-            }
-        }
-        let (session, desired) = Session::open(&loaded).await?;
-        let world = World::read(&session.aws, session.scope(&desired), desired).await?;
-        let parts = services.iter().map(|name| Ok(Arc::new(world.parts(&loaded, name)?))).collect::<Result<_>>()?;
-        Ok(Self { loaded, world, parts, despite_alarms: policy.despite_alarms })
-    }
-
-    /// The locks of all its services. None is kept where one cannot be had.
-    async fn lock(&self, command: &str, by_force: bool) -> Result<Vec<(Lock<'_>, Held)>> {
-        let mut locks = Vec::new();
-        for parts in &self.parts {
-            let desired = &self.world.desired;
-            let lock = Lock::of_release(&self.world.aws, &desired.project, &desired.environment, &parts.service);
-            let (aws, holder) = (Arc::clone(&self.world.aws), Holder::this(command));
-            let held = if by_force { lock.take_over(aws, holder).await } else { lock.acquire(aws, holder).await };
-            match held {
-                Ok(held) => locks.push((lock, held)),
-                Err(refused) => {
-                    unlock(locks).await;
-                    return Err(refused.into());
-                }
-            }
-        }
-        Ok(locks)
-    }
-
-    fn releases(&self, locks: &[(Lock<'_>, Held)], timeline: &Arc<Timeline>) -> Result<Vec<Release>> {
-        let of = |(parts, (_, held)): (&Arc<Parts>, &(Lock<'_>, Held))| {
-            let mut release = Release::of(&self.world, &self.loaded, parts, &timeline.teller())?.until(held.lost());
-            release.shared.policy.despite_alarms = self.despite_alarms;
-            Ok(release)
-        };
-        self.parts.iter().zip(locks).map(of).collect()
-    }
-
-    fn name(&self) -> &str {
-        &self.loaded.name
-    }
-}
-
-async fn unlock(locks: Vec<(Lock<'_>, Held)>) {
-    for (lock, held) in locks {
-        if let Err(failure) = lock.release(held).await {
-            say(&format!("the lock could not be given back and expires by itself: {failure}"));
-        }
-    }
-}
-
-/// Runs until it is done, or the user has had enough.
-async fn guarded<T>(stage: &Stage, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::select! {
-        done = work => done,
-        () = super::interrupted() => bail!(
-            "stopped; the release stands where it is and nobody watches it\n  go on with the same command, or: infra bluegreen rollback {} {}",
-            stage.name(),
-            stage.parts.iter().map(|parts| parts.service.as_str()).collect::<Vec<_>>().join(" ")
-        ),
     }
 }
 
