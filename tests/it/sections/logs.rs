@@ -1,6 +1,7 @@
 //! `logs`, and dashboards of one's own.
 
 use std::collections::BTreeMap;
+
 use crate::end_to_end::site::Site;
 
 const FILE: &str = r##"
