@@ -411,7 +411,7 @@ impl View<'_> {
 /// A time as people say it.
 #[must_use]
 pub fn spoken(time: SignedDuration) -> String {
-    let seconds = time.as_secs().max(0);
+    let seconds = (time.as_secs() + i64::from(time.subsec_nanos() > 0)).max(0);
     match (seconds / 60, seconds % 60) {
         (0, seconds) => format!("{seconds} s"),
         (minutes, 0) => format!("{minutes} min"),

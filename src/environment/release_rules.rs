@@ -61,17 +61,21 @@ fn check_strategy(name: &str, service: &Service, rules: &mut Rules<'_>) {
         let error = Diagnostic::error("strategy", message).at(place("strategy"), "needs a `route`");
         errors.push(error.help("write `strategy: rolling` for a worker, or add a `route`"));
     }
+    if service.route.is_some() && release.strategy == Some(Strategy::Rolling) {
+        let message = format!("`services.{name}` has a `route`, so its traffic can be switched, and back");
+        let error = Diagnostic::error("strategy", message).at(place("strategy"), "replaces tasks one by one");
+        errors.push(error.help("remove `strategy`: `rolling` is for workers"));
+    }
     if release.canary.is_some() && release.linear.is_some() {
         let error = Diagnostic::error("strategy", "`canary` and `linear` are two ways to move the traffic");
         errors.push(error.at(place("linear"), "").related(place("canary"), "").help("keep one of them"));
     }
-    let way = if service.route.is_some() { ", or write `strategy: blue_green`" } else { "" };
     let rolling = service.strategy() == Strategy::Rolling;
     for (field, given) in [("canary", release.canary), ("linear", release.linear)] {
         if given.is_some() && rolling {
             let message = format!("`{field}` moves traffic step by step, which `strategy: rolling` does not");
             let error = Diagnostic::error("strategy", message).at(place(field), "");
-            errors.push(error.help(format!("remove `{field}`{way}")));
+            errors.push(error.help(format!("remove `{field}`")));
         }
         if given.is_some_and(|share| share.percent.0 == 0 || share.percent.0 == 10_000) {
             let error = Diagnostic::error(
@@ -84,7 +88,7 @@ fn check_strategy(name: &str, service: &Service, rules: &mut Rules<'_>) {
     if rolling && !release.checks.is_empty() {
         let message = "`checks` go through the test rule, where with `strategy: rolling` nothing waits to be tried";
         let error = Diagnostic::error("strategy", message).at(key_place("checks"), "");
-        errors.push(error.help(format!("remove `checks`{way}")));
+        errors.push(error.help("remove `checks`"));
     }
     for error in errors {
         rules.report(error);

@@ -169,7 +169,7 @@ impl World {
     /// The parts of one service.
     pub fn parts(&self, loaded: &Loaded, name: &str) -> Result<Parts> {
         let service = service(loaded, name)?;
-        let way = if service.release.strategy.unwrap_or(usual(service)) == Strategy::Rolling {
+        let way = if service.strategy() == Strategy::Rolling {
             let scaler = self.live.get(&Address::new("scalable_target", name)).map(|live| live.id.clone());
             Way::Rolling(Rolling { ecs: self.output("ecs_service", name, "arn")?, scaler })
         } else {
@@ -312,11 +312,7 @@ impl World {
     }
 }
 
-/// The strategy of a service that names none.
-pub fn usual(service: &Service) -> Strategy {
-    if service.route.is_some() { Strategy::BlueGreen } else { Strategy::Rolling }
-}
-
+/// A service of the file.
 pub fn service<'a>(loaded: &'a Loaded, name: &str) -> Result<&'a Service> {
     loaded.file.services.get(name).with_context(|| {
         let names: Vec<&str> = loaded.file.services.keys().map(String::as_str).collect();

@@ -39,8 +39,8 @@ impl Timeline {
             }
             return;
         }
-        let sides = |show: fn(&Shown) -> String| event.sides.iter().map(show).collect::<Vec<_>>().join("  ");
-        let state = sides(|shown| format!("{} {}", shown.name, line(shown)));
+        let sides = |show: fn(&Shown) -> String| event.sides.iter().map(show).collect::<Vec<_>>().join(" | ");
+        let state = sides(|shown| format!("{}: {}", shown.name, line(shown)));
         let news = format!("{:?} {}", event.phase, sides(Shown::state));
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let last = said.get(&event.service);
@@ -51,7 +51,10 @@ impl Timeline {
         said.insert(event.service.clone(), (event.at, news));
         let phase = event.phase.map(phase_name).unwrap_or_default();
         let does = if event.waits { format!("waits: {}", event.does) } else { event.does.clone() };
-        print(&format!("{}  {}  {phase:<11}  {state}  {does}", clock(event.at), event.service));
+        // What is done may end with lines of a log, which come last.
+        let (first, rest) = does.split_once('\n').map_or((does.as_str(), None), |(first, rest)| (first, Some(rest)));
+        print(&format!("{}  {}  {phase:<11}  {first:<44}  {state}", clock(event.at), event.service));
+        rest.into_iter().for_each(print);
     }
 
     pub fn note(&self, text: &str) {
@@ -145,12 +148,14 @@ fn clock(at: Timestamp) -> String {
 }
 
 fn line(shown: &Shown) -> String {
-    let mut text = format!("{} {}/{} healthy {:>3} %", shown.revision, shown.healthy, shown.desired, shown.weight);
+    let Shown { healthy, desired, weight, .. } = shown;
+    let number = shown.revision.rsplit(':').next().unwrap_or_default();
+    let mut text = format!("revision {number}, {healthy}/{desired} healthy, {weight} %");
     if let Some(errors) = shown.errors {
         text.push_str(&format!(", {errors:.1} % errors"));
     }
     if let (Some(p50), Some(p95)) = (shown.p50, shown.p95) {
-        text.push_str(&format!(", p50 {p50:.0} ms p95 {p95:.0} ms"));
+        text.push_str(&format!(", p50 {p50:.0} ms, p95 {p95:.0} ms"));
     }
     text
 }
