@@ -276,10 +276,11 @@ impl View<'_> {
         if self.goal == Goal::Deployed {
             return Move::Done;
         }
-        match gate::firing(self.policy, self.observed, None) {
+        // A first release has no traffic that could suffer.
+        match gate::firing(self.policy, self.observed, None).filter(|_| self.old().desired > 0 && !self.policy.despite_alarms) {
             Some(alarm) => Move::Halt {
                 why: format!("the alarm {} is firing: this is no time to move traffic", alarm.name),
-                help: "mend that first, or switch with --force".to_owned(),
+                help: "mend that first, and run the same command again; or, if this release mends it: --despite-alarms".to_owned(),
             },
             None => Move::Enter(Phase::Shifting(0)),
         }

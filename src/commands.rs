@@ -1,6 +1,7 @@
 //! The command line: one file a command, which joins the steps of the pipeline.
 
 mod apply;
+mod bluegreen;
 mod destroy;
 mod explain;
 mod lock;
@@ -42,6 +43,9 @@ enum Command {
     Plan(plan::Arguments),
     /// Change AWS to what the file says
     Apply(apply::Arguments),
+    /// Release new versions without downtime, and take them back
+    #[command(subcommand)]
+    Bluegreen(bluegreen::Command),
     /// Delete everything of an environment
     Destroy(destroy::Arguments),
     /// Print what AWS tells of the environment's resources: ids, ARNs, names, endpoints
@@ -146,6 +150,7 @@ pub fn run() -> ExitCode {
             Command::Validate(arguments) => validate::run(&arguments),
             Command::Plan(arguments) => plan::run(&arguments).await,
             Command::Apply(arguments) => apply::run(&arguments).await,
+            Command::Bluegreen(command) => bluegreen::run(&command).await,
             Command::Destroy(arguments) => destroy::run(&arguments).await,
             Command::Output(arguments) => output::run(&arguments).await,
             Command::Explain(arguments) => explain::run(&arguments),
@@ -163,6 +168,20 @@ pub fn run() -> ExitCode {
             say(&format!("{style}error{style:#}: {error:#}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Waits for the user, or whoever stops processes, to interrupt this one.
+async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
     }
 }
 

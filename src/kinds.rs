@@ -71,7 +71,7 @@ mod deletion;
 mod ec2;
 mod ecs;
 mod ecs_connect;
-mod ecs_rollout;
+pub mod ecs_rollout;
 mod ecs_services;
 mod elasticache;
 mod elb;

@@ -1,11 +1,15 @@
 //! What is: every kind read at once into one [`Snapshot`].
 
-use futures::future::join_all;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::{join_all, try_join_all};
 
 use crate::aws::{Aws, Memo};
 use crate::desired::{Desired, Resource};
 use crate::kind::{Drivers, Failure, Result, Scope};
+use crate::kinds::task_definition;
 use crate::plan::Snapshot;
+use crate::value::{self, Fields};
 
 /// Reads all kinds in parallel. Every kind that could not be read is reported.
 pub async fn snapshot(scope: &Scope, drivers: &Drivers) -> Result<Snapshot, Vec<Failure>> {
@@ -23,7 +27,18 @@ pub async fn snapshot(scope: &Scope, drivers: &Drivers) -> Result<Snapshot, Vec<
         return Err(failures);
     }
     live.sort_by(|a, b| (&a.identity, &a.id).cmp(&(&b.identity, &b.id)));
-    Ok(Snapshot { live })
+    Ok(Snapshot { live, revisions: BTreeMap::new() })
+}
+
+/// What these revisions of task definitions hold, as far as ECS knows them.
+pub async fn revisions(aws: &Aws, arns: BTreeSet<String>) -> Result<BTreeMap<String, Fields>> {
+    let reads = arns.into_iter().map(async |arn| {
+        let Some(found) = task_definition::revision(aws, &arn).await? else { return Ok::<_, Failure>(None) };
+        let fields = value::to_fields(&found);
+        let fields = fields.map_err(|error| Failure::new("ecs", "InvalidSpecification", error.to_string()))?;
+        Ok(Some((arn, fields)))
+    });
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }
 
 /// Where the credentials lead: account and partition, and the zones of the region.

@@ -108,20 +108,22 @@ impl Newest {
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     #[error(
-        "{environment} is locked by {who} on {host} (process {process}) with `{command}` since {since}\n  wait for it, or, if that process is \
-         surely dead, run: infra unlock {environment} {number}",
+        "{what} is locked by {who} on {host} (process {process}) with `{command}` since {since}\n  {help}",
         who = holder.who, host = holder.host, process = holder.process, command = holder.command, since = holder.since
     )]
-    Held { environment: String, number: u64, holder: Holder },
+    Held { what: String, holder: Box<Holder>, help: String },
     #[error(transparent)]
     Failed(#[from] Failure),
 }
 
-/// The lock of one environment.
+/// The lock of one environment, or of the release of a service.
 pub struct Lock<'a> {
     aws: &'a Aws,
-    project: String,
-    environment: String,
+    /// The path of its parameters.
+    path: String,
+    /// What is locked, and what whoever is refused may do, where N is the number of the lock.
+    what: String,
+    help: String,
 }
 
 /// A lock that this process holds. It is renewed until it is released.
@@ -142,23 +144,49 @@ impl Held {
 impl<'a> Lock<'a> {
     #[must_use]
     pub fn of(aws: &'a Aws, project: &str, environment: &str) -> Self {
-        Self { aws, project: project.to_owned(), environment: environment.to_owned() }
+        Self {
+            aws,
+            path: format!("/infra/{project}/{environment}/lock"),
+            what: environment.to_owned(),
+            help: format!("wait for it, or, if that process is surely dead, run: infra unlock {environment} N"),
+        }
     }
 
-    fn path(&self) -> String {
-        format!("/infra/{}/{}/lock", self.project, self.environment)
+    /// The lock of a service's release, which lasts longer than an apply and stands in nobody else's way.
+    #[must_use]
+    pub fn of_release(aws: &'a Aws, project: &str, environment: &str, service: &str) -> Self {
+        Self {
+            aws,
+            path: format!("/infra/{project}/{environment}/release/{service}/lock"),
+            what: format!("the release of {service} in {environment}"),
+            help: format!("wait for it, or take the release back, which needs no waiting: infra bluegreen rollback {environment} {service}"),
+        }
+    }
+
+    fn refused(&self, newest: &Newest, holder: &Holder) -> Refused {
+        let help = self.help.replace(" N", &format!(" {}", newest.number));
+        Refused::Held { what: self.what.clone(), holder: Box::new(holder.clone()), help }
     }
 
     /// Takes the lock, or says who holds it.
     pub async fn acquire(&self, aws: std::sync::Arc<Aws>, holder: Holder) -> Result<Held, Refused> {
         let all = self.read().await?;
-        let newest = all.last();
-        if let Some(newest) = newest
+        if let Some(newest) = all.last()
             && let Some(holder) = newest.holder()
         {
-            let environment = self.environment.clone();
-            return Err(Refused::Held { environment, number: newest.number, holder: holder.clone() });
+            return Err(self.refused(newest, holder));
         }
+        self.take(aws, holder, all).await
+    }
+
+    /// Takes the lock, whoever holds it: that process learns of it with its next renewal, and stops.
+    pub async fn take_over(&self, aws: std::sync::Arc<Aws>, holder: Holder) -> Result<Held, Refused> {
+        let all = self.read().await?;
+        self.take(aws, holder, all).await
+    }
+
+    async fn take(&self, aws: std::sync::Arc<Aws>, holder: Holder, all: Vec<Newest>) -> Result<Held, Refused> {
+        let newest = all.last();
         let number = newest.map_or(1, |newest| newest.number + 1);
         let content = Content::Held(holder);
         match write(self.aws, &self.name(number), &content, false).await {
@@ -167,10 +195,8 @@ impl<'a> Lock<'a> {
                 let all = self.read().await?;
                 let newest = all.last();
                 if newest.is_none_or(|newest| newest.number != number || newest.content != content) {
-                    return Err(match newest.and_then(|newest| Some((newest.number, newest.holder()?))) {
-                        Some((number, holder)) => {
-                            Refused::Held { environment: self.environment.clone(), number, holder: holder.clone() }
-                        }
+                    return Err(match newest.and_then(|newest| Some((newest, newest.holder()?))) {
+                        Some((newest, holder)) => self.refused(newest, holder),
                         None => Refused::Failed(failure),
                     });
                 }
@@ -179,7 +205,7 @@ impl<'a> Lock<'a> {
         }
         self.clean(&all, number).await;
         let (sender, lost) = watch::channel(false);
-        let renewal = tokio::spawn(renew(aws, self.path(), number, content, sender));
+        let renewal = tokio::spawn(renew(aws, self.path.clone(), number, content, sender));
         Ok(Held { number, renewal, lost })
     }
 
@@ -201,10 +227,10 @@ impl<'a> Lock<'a> {
                 write(self.aws, &self.name(number + 1), &Content::Free, false).await
             }
             Some(newest) => {
-                let message = format!("the newest lock of {} is {}, not {number}", self.environment, newest.number);
+                let message = format!("the newest lock of {} is {}, not {number}", self.what, newest.number);
                 Err(Failure::new("ssm:PutParameter", "WrongLock", message))
             }
-            None => Err(Failure::new("ssm:PutParameter", "NoLock", format!("{} has no lock", self.environment))),
+            None => Err(Failure::new("ssm:PutParameter", "NoLock", format!("{} has no lock", self.what))),
         }
     }
 
@@ -214,11 +240,11 @@ impl<'a> Lock<'a> {
     }
 
     fn name(&self, number: u64) -> String {
-        format!("{}/{number}", self.path())
+        format!("{}/{number}", self.path)
     }
 
     async fn read(&self) -> Result<Vec<Newest>> {
-        read(self.aws, &self.path()).await
+        read(self.aws, &self.path).await
     }
 
     /// Removes locks that nobody can mistake for the newest any more. One that stays does no harm.

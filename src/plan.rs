@@ -4,6 +4,7 @@
 //! replaced, so that it is known which outputs are known; the second compares everything with that knowledge.
 //! `steps` then turns the outcome into steps with an order.
 
+mod awaits;
 mod blocked;
 mod outcome;
 mod steps;
@@ -22,12 +23,15 @@ use crate::kind::{Health, Live};
 use crate::kinds;
 use crate::value::{Fields, Output, Outputs, Value};
 
+pub use awaits::{Awaits, unread};
 use outcome::{Outcome, Pass, compare, restorable};
 
 /// Everything of ours that is live, as one read of every kind found it.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub live: Vec<Live<Fields>>,
+    /// What the revisions of task definitions hold that serve without being the latest, by ARN.
+    pub revisions: BTreeMap<String, Fields>,
 }
 
 /// What happens to one address.
@@ -138,6 +142,8 @@ pub struct Plan {
     pub unchanged: usize,
     pub blocked: Vec<Blocked>,
     pub notes: Vec<Note>,
+    /// What no apply changes, but the next release.
+    pub awaits_release: Vec<Awaits>,
     /// Depends on what is desired and on the live state that the plan rests on.
     pub digest: String,
 }
@@ -184,6 +190,10 @@ impl Plan {
         let drop = reach(&self.steps, nodes_of(&self, excluded), Direction::Outgoing);
         self.steps.retain_nodes(|_, node| !drop.contains(&node));
         let left: BTreeSet<&Address> = self.steps.node_weights().map(|step| &step.address).collect();
+        let out = |address: &Address| !left.contains(address);
+        let resources = &self.resources;
+        self.awaits_release
+            .retain(|one| !resources.iter().any(|planned| planned.address == one.task && out(&one.task)));
         self.resources.retain(|planned| left.contains(&planned.address));
         self
     }
@@ -249,6 +259,7 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
         names: names(&current),
         unchanged,
         notes: notes(&current),
+        awaits_release: awaits::find(desired, &outcomes, &snapshot.revisions),
         digest,
         blocked,
     };

@@ -120,11 +120,11 @@ pub struct Seen {
 }
 
 impl<'a> Release<'a> {
+    /// The release of a service, with the policy of the file.
     pub fn of(world: &'a World, loaded: &Loaded, parts: &'a Parts, tell: &'a (dyn Fn(&Event) + Sync)) -> Result<Self> {
         let Way::Colours(colours) = &parts.way else { bail!("{} is replaced task by task", parts.service) };
         let section = service(loaded, &parts.service)?;
         let mut policy = Policy::from(&section.release);
-        policy.migrate = parts.before.is_some();
         policy.count = section.scale.as_ref().map(|scale| scale.min).or(section.count).unwrap_or(1);
         let route = section.route.clone().unwrap_or_default();
         Ok(Self {
@@ -145,6 +145,20 @@ impl<'a> Release<'a> {
     pub fn until(mut self, lost: watch::Receiver<bool>) -> Self {
         self.lost = Some(lost);
         self
+    }
+
+    /// The same, with what both colours have done of late.
+    pub async fn survey(&self) -> Result<Event, Failure> {
+        let Seen { mut observed, at } = self.look().await?;
+        let since = observed.record.as_ref().and_then(|record| record.shifted).unwrap_or(at - BACK).max(at - BACK);
+        observed.samples = self.samples(since, at).await?;
+        let next = bluegreen::next(&self.policy, Goal::Finished, &observed, at);
+        Ok(self.event(&observed, at, &next))
+    }
+
+    /// The record of the last release.
+    pub async fn record(&self) -> Result<Option<Record>, Failure> {
+        record::read(self.aws, &self.record).await
     }
 
     /// Everything that a decision rests on.
@@ -187,12 +201,16 @@ impl<'a> Release<'a> {
 
     /// Goes on until the goal is reached, or cannot be.
     pub async fn reach(&self, goal: Goal) -> Result<Outcome> {
+        self.reach_with(&self.policy, goal).await
+    }
+
+    async fn reach_with(&self, policy: &Policy, goal: Goal) -> Result<Outcome> {
         let mut failures = 0;
         loop {
             if self.lost.as_ref().is_some_and(|lost| *lost.borrow()) {
                 bail!("somebody else has taken over the release of {}; this process stops", self.parts.service);
             }
-            match self.step(goal).await {
+            match self.step(policy, goal).await {
                 Ok(Some(outcome)) => return Ok(outcome),
                 Ok(None) => failures = 0,
                 Err(error) => {
@@ -211,9 +229,9 @@ impl<'a> Release<'a> {
         }
     }
 
-    async fn step(&self, goal: Goal) -> Result<Option<Outcome>> {
+    async fn step(&self, policy: &Policy, goal: Goal) -> Result<Option<Outcome>> {
         let Seen { observed, at } = self.look().await?;
-        let next = bluegreen::next(&self.policy, goal, &observed, at);
+        let next = bluegreen::next(policy, goal, &observed, at);
         (self.tell)(&self.event(&observed, at, &next));
         let Some(record) = observed.record.clone() else {
             bail!("there is no release of {}: begin one with `infra bluegreen run`", self.parts.service)
@@ -339,6 +357,22 @@ impl<'a> Release<'a> {
         Ok(())
     }
 
+    pub fn aws(&self) -> &Aws {
+        self.aws
+    }
+
+    /// The image that serves, and its digest where a running task tells.
+    pub async fn running(&self) -> Result<Option<(String, Option<String>)>> {
+        let (sides, (weights, _)) = tokio::try_join!(
+            observe::sides(self.aws, &self.parts.cluster, self.colours),
+            observe::rules(self.aws, self.colours)
+        )?;
+        let Some(active) = weights.active().filter(|active| sides.of(*active).desired > 0) else { return Ok(None) };
+        let image = self.image_of(&sides.of(active).revision).await?;
+        let digest = observe::digest(self.aws, &self.parts.cluster, self.colours.ecs.of(active), &self.parts.service).await?;
+        Ok(Some((image, digest)))
+    }
+
     /// The image of a revision.
     pub async fn image_of(&self, revision: &str) -> Result<String> {
         let request = self.aws.ecs().describe_task_definition().task_definition(revision);
@@ -358,8 +392,7 @@ impl<'a> Release<'a> {
             }
             // What the last release left to be done.
             let finish = Policy { keep: SignedDuration::ZERO, ..self.policy.clone() };
-            let last = Self { policy: finish, metrics: Mutex::new(None), checks: Checks::none(), ..*self };
-            if let Outcome::Halted { why, help } = last.reach(Goal::Finished).await? {
+            if let Outcome::Halted { why, help } = self.reach_with(&finish, Goal::Finished).await? {
                 bail!("{why}\n  {help}");
             }
             seen = self.look().await?;

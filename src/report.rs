@@ -6,7 +6,7 @@ mod text;
 
 pub use json::{apply as apply_json, plan as plan_json};
 pub use outcome::{event, outcome};
-pub use text::plan as plan_text;
+pub use text::{awaits_release, plan as plan_text};
 
 use std::time::Duration;
 

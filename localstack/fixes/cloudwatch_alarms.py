@@ -55,8 +55,10 @@ def put_composite_alarm(self):
 
 @around(CloudWatchResponse, "describe_alarms")
 def both_types(original, self):
-    """DescribeAlarms shows composite alarms only where AlarmTypes asks for them."""
+    """DescribeAlarms shows composite alarms only where AlarmTypes asks for them; StateValue narrows what names choose."""
     result = original(self).result
+    if state := self._get_param("StateValue"):
+        result = {**result, "MetricAlarms": [alarm for alarm in result["MetricAlarms"] if alarm.state_value == state]}
     types = self._get_param("AlarmTypes", []) or ["MetricAlarm"]
     names, prefix = self._get_param("AlarmNames", []), self._get_param("AlarmNamePrefix") or ""
     found = [a for n, a in composites(self.cloudwatch_backend).items() if n.startswith(prefix) and (not names or n in names)]

@@ -48,6 +48,8 @@ pub struct Policy {
     /// The steps before everything.
     pub steps: Vec<Step>,
     pub limits: Limits,
+    /// Whether traffic is moved though an alarm is firing.
+    pub despite_alarms: bool,
     /// Whether a job runs first.
     pub migrate: bool,
     /// Whether there are requests that must succeed through the test rule.
@@ -98,8 +100,9 @@ impl From<&Release> for Policy {
                 unhealthy: rollback.unhealthy.map(|percent| percent.ratio() * 100.0),
                 alarms: rollback.alarms.clone(),
             },
-            migrate: false,
-            checks: false,
+            despite_alarms: false,
+            migrate: release.before.is_some(),
+            checks: !release.checks.is_empty(),
         }
     }
 }

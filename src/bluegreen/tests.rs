@@ -29,6 +29,7 @@ fn policy() -> Policy {
             unhealthy: Some(50.0),
             alarms: vec!["critical".into()],
         },
+        despite_alarms: false,
         migrate: false,
         checks: false,
     }
@@ -289,6 +290,26 @@ fn before_any_traffic() {
             at(Verifying, 3).alarm("critical", -60),
             "halt: the alarm api-errors is firing: this is no time to move traffic",
         ),
+        (
+            "the release mends it",
+            at(Verifying, 3).alarm("critical", -60).policy(|policy| policy.despite_alarms = true),
+            "enter Shifting(0)",
+        ),
+        (
+            "an alarm before the first release",
+            at(Verifying, 3).alarm("critical", -60).blue(unstarted),
+            "enter Shifting(0)",
+        ),
+        (
+            "the old colour has grown meanwhile",
+            at(Verifying, 1).blue(|blue| *blue = side("api:1", 6)),
+            "start 6 of api:2 on green",
+        ),
+        (
+            "and the new one follows",
+            at(Verifying, 1).green(|green| (green.desired, green.starting) = (6, 2)),
+            "wait: 4 of 6 tasks to be healthy",
+        ),
         ("an alarm that the policy does not name", at(Verifying, 3).alarm("warning", 1), "enter Shifting(0)"),
         ("an alarm, but only a deploy", at(Verifying, 3).alarm("critical", 1).goal(Goal::Deployed), "done"),
         ("asked back", at(Verifying, 1).goal(Goal::Back), "abandon: asked for"),
@@ -400,6 +421,16 @@ fn watching_after_the_switch() {
             "tasks died, targets are gone",
             at(Monitoring, 6).green(|green| (green.healthy, green.targets, green.running) = (1, 1, 1)),
             &half,
+        ),
+        (
+            "it grows with the load",
+            at(Monitoring, 6).green(|green| (green.desired, green.starting) = (12, 8)),
+            waits,
+        ),
+        (
+            "most targets fail their checks, though enough pass",
+            at(Monitoring, 6).green(|green| (green.desired, green.targets, green.unhealthy) = (12, 12, 8)),
+            &back("4 of 12 tasks are healthy"),
         ),
         ("all died", at(Monitoring, 6).green(|green| green.healthy = 0), &none),
         ("an alarm", at(Monitoring, 6).alarm("critical", 2), &alarm),

@@ -185,6 +185,9 @@ async fn carry_out(
     listening.abort();
     if writing.format == Format::Text {
         print(&report::outcome(&report, started.elapsed(), again));
+        if report.is_success() && !plan.awaits_release.is_empty() {
+            print(&report::awaits_release(plan));
+        }
     }
     report
 }

@@ -169,7 +169,9 @@ impl Session {
 
     /// The plan from what is live to `desired`.
     pub async fn plan(&self, scope: &Scope, desired: &Desired) -> Result<Plan> {
-        let snapshot = self.snapshot(scope).await?;
+        let mut snapshot = self.snapshot(scope).await?;
+        let unread = crate::plan::unread(desired, &snapshot.live);
+        snapshot.revisions = live::revisions(&self.aws, unread).await?;
         Ok(crate::plan::plan(desired, &snapshot)?)
     }
 }

@@ -243,9 +243,23 @@ impl TaskDefinition {
 }
 
 /// A secret's ARN without the version id that may end it.
-fn without_version(arn: &str) -> String {
+#[must_use]
+pub fn without_version(arn: &str) -> String {
     let parts: Vec<_> = arn.split(':').take(9).collect();
     parts.join(":").trim_end_matches(':').to_owned()
+}
+
+/// What one revision holds, in normal form; nothing where ECS no longer knows it.
+pub async fn revision(aws: &Aws, arn: &str) -> Result<Option<TaskDefinition>> {
+    match look(aws, arn).await {
+        Ok((found, tags)) => {
+            let mut spec = spec(&found, &tags, Tags::new());
+            spec.normalize();
+            Ok(Some(spec))
+        }
+        Err(failure) if failure.class == Class::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The family of a revision's ARN.
@@ -255,16 +269,27 @@ fn family(arn: &str) -> Option<&str> {
 
 /// The latest revision of a family that can be used, with its tags.
 async fn describe(aws: &Aws, family: &str) -> Result<(Found, Tags)> {
-    let request = aws.ecs().describe_task_definition().task_definition(family).include(TaskDefinitionField::Tags);
+    let (found, tags) = look(aws, family).await?;
+    if found.status() != Some(&TaskDefinitionStatus::Active) {
+        return Err(missing(family));
+    }
+    Ok((found, tags))
+}
+
+fn missing(what: &str) -> Failure {
+    Failure::new("ecs:DescribeTaskDefinition", "NotFound", what).class(Class::NotFound)
+}
+
+/// A revision by its ARN, or the latest one of a family, with its tags.
+async fn look(aws: &Aws, what: &str) -> Result<(Found, Tags)> {
+    let request = aws.ecs().describe_task_definition().task_definition(what).include(TaskDefinitionField::Tags);
     let answer = aws.call("ecs:DescribeTaskDefinition", request.send()).await.map_err(|failure| {
         // ECS has no code of its own for a family without a revision.
         let missing = failure.code == "ClientException" && failure.message.contains("nable to describe");
         if missing { failure.class(Class::NotFound) } else { failure }
     })?;
     let tags = ecs::read_tags(answer.tags());
-    let missing = || Failure::new("ecs:DescribeTaskDefinition", "NotFound", family).class(Class::NotFound);
-    let active = |found: &Found| found.status() == Some(&TaskDefinitionStatus::Active);
-    Ok((answer.task_definition.filter(active).ok_or_else(missing)?, tags))
+    Ok((answer.task_definition.ok_or_else(|| missing(what))?, tags))
 }
 
 fn outputs(found: &Found) -> Outputs {
@@ -277,12 +302,18 @@ fn outputs(found: &Found) -> Outputs {
 }
 
 fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<TaskDefinition> {
-    let family = found.family().unwrap_or_default();
+    let spec = spec(found, tags, tagged.user.clone());
+    let mut live = Live::new(tagged, found.family().unwrap_or_default(), spec);
+    live.outputs = outputs(found);
+    live
+}
+
+fn spec(found: &Found, tags: &Tags, user: Tags) -> TaskDefinition {
     let arm =
         found.runtime_platform().and_then(|platform| platform.cpu_architecture()) == Some(&CpuArchitecture::Arm64);
     let storage = found.ephemeral_storage().and_then(|storage| u16::try_from(storage.size_in_gib()).ok());
-    let spec = TaskDefinition {
-        family: Some(family.to_owned()),
+    TaskDefinition {
+        family: found.family().map(str::to_owned),
         cpu: found.cpu().and_then(|cpu| cpu.parse().ok()).unwrap_or_default(),
         memory: found.memory().and_then(|memory| memory.parse().ok()).unwrap_or_default(),
         architecture: if arm { Architecture::Arm } else { Architecture::X86 },
@@ -292,11 +323,8 @@ fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<TaskDefinition> {
         volumes: found.volumes().iter().filter_map(|volume| Some(volume.name()?.to_owned())).collect(),
         ephemeral_storage_gb: storage.unwrap_or(USUAL_STORAGE),
         image_owner: if tags.contains_key(IMAGE_OWNER) { Owner::Release } else { Owner::File },
-        tags: tagged.user.clone(),
-    };
-    let mut live = Live::new(tagged, family, spec);
-    live.outputs = outputs(found);
-    live
+        tags: user,
+    }
 }
 
 /// What Fargate offers: CPU units, the least and the most memory in GiB, and its steps.

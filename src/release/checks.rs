@@ -27,10 +27,6 @@ impl Checks {
         Self { checks: checks.to_vec(), route: route.clone() }
     }
 
-    pub fn none() -> Self {
-        Self { checks: Vec::new(), route: Route::default() }
-    }
-
     /// Asks all at once. Nothing where there are none; else success, or every check that failed.
     pub async fn ask(&self, door: &Door) -> Option<Result<(), String>> {
         if self.checks.is_empty() {

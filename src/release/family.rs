@@ -28,6 +28,12 @@ impl Family {
         self.spec.image_owner == Owner::File
     }
 
+    /// The ARN of an earlier revision.
+    pub fn numbered(&self, number: u32) -> String {
+        let family = self.arn.rfind(':').map_or(self.arn.as_str(), |at| &self.arn[..at]);
+        format!("{family}:{number}")
+    }
+
     /// The revision with the file's shape and this image: the latest one where that is it, else a new one.
     pub async fn revision(&self, aws: &Aws, image: &str) -> Result<String> {
         let mut wanted = self.spec.clone();

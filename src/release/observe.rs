@@ -147,6 +147,19 @@ pub async fn samples(aws: &Aws, colours: &Colours, since: Timestamp, period: Sig
     Ok(Both { blue: of(Colour::Blue), green: of(Colour::Green) })
 }
 
+/// The digest of the image that a container of a service's tasks runs.
+pub async fn digest(aws: &Aws, cluster: &str, ecs: &str, container: &str) -> Result<Option<String>> {
+    let name = ecs.rsplit('/').next().unwrap_or(ecs);
+    let request = aws.ecs().list_tasks().cluster(cluster).service_name(name).max_results(1);
+    let Some(task) = aws.call("ecs:ListTasks", request.send()).await?.task_arns.unwrap_or_default().pop() else {
+        return Ok(None);
+    };
+    let request = aws.ecs().describe_tasks().cluster(cluster).tasks(task);
+    let tasks = aws.call("ecs:DescribeTasks", request.send()).await?.tasks.unwrap_or_default();
+    let own = tasks.iter().flat_map(|task| task.containers()).find(|one| one.name() == Some(container));
+    Ok(own.and_then(|own| own.image_digest()).map(str::to_owned))
+}
+
 /// What is asked of each colour: our name, CloudWatch's, and the statistic.
 const METRICS: [(&str, &str, &str); 6] = [
     ("requests", "RequestCount", "Sum"),
@@ -171,6 +184,9 @@ pub async fn alarms(aws: &Aws, alarms: &Alarms) -> Result<Vec<Alarm>> {
     let answers = try_join_all(reads).await?;
     let firing = answers.iter().flat_map(|answer| answer.metric_alarms());
     let read = |alarm: &aws_sdk_cloudwatch::types::MetricAlarm| {
+        if alarm.state_value() != Some(&StateValue::Alarm) {
+            return None;
+        }
         let name = alarm.alarm_name()?.to_owned();
         let since = alarm.state_transitioned_timestamp().or(alarm.state_updated_timestamp())?;
         let severity = alarms.watched.get(&name)?.clone();

@@ -32,6 +32,7 @@ pub fn plan(plan: &Plan, findings: &[Finding]) -> Json {
         "steps": plan.resources.iter().map(|planned| step(planned, &explain)).collect::<Vec<_>>(),
         "blocked": plan.blocked,
         "notes": plan.notes,
+        "awaits_release": plan.awaits_release,
         "findings": findings,
     })
 }

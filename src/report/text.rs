@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::diff::Change;
 use crate::kind::Info;
 use crate::kinds;
-use crate::plan::{Action, Plan, Planned, Verb};
+use crate::plan::{Action, Awaits, Plan, Planned, Verb};
 use crate::value::{Fields, Output, Part, Template, Value};
 
 const WIDTH: usize = 80;
@@ -42,6 +42,20 @@ pub fn plan(plan: &Plan) -> String {
     }
     out.push('\n');
     out.push_str(&summary(plan));
+    out.push_str(&awaits_release(plan));
+    out
+}
+
+/// What the next releases bring, and how to make them. Nothing where nothing waits.
+#[must_use]
+pub fn awaits_release(plan: &Plan) -> String {
+    let mut out = String::new();
+    if !plan.awaits_release.is_empty() {
+        let _ = writeln!(out, "\n{}", paint(BOLD, "Awaits release:"));
+    }
+    for Awaits { service, why, command, .. } in &plan.awaits_release {
+        let _ = writeln!(out, "  {service}: {why}. Run: {command}");
+    }
     out
 }
 

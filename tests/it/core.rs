@@ -9,6 +9,7 @@ mod environment;
 mod evolution;
 mod health;
 mod order;
+mod releases;
 mod removing;
 mod replacing;
 mod runtime;

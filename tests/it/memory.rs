@@ -71,7 +71,7 @@ pub fn drivers(world: &Shared) -> Drivers {
 pub fn snapshot(world: &Shared) -> Snapshot {
     let mut live: Vec<_> = world.lock().unwrap().live.values().cloned().collect();
     live.sort_by(|a, b| (&a.identity, &a.id).cmp(&(&b.identity, &b.id)));
-    Snapshot { live }
+    Snapshot { live, ..Snapshot::default() }
 }
 
 struct InMemory {

@@ -12,5 +12,6 @@ mod firewall;
 mod jobs;
 mod logs;
 mod notifications;
+mod releases;
 mod scale;
 mod tracing;

@@ -28,6 +28,9 @@ fn a_new_definition_does_not_restart_what_a_release_chose() {
           ~ memory: 512 → 1024
 
     Plan: 1 to update, 3 unchanged.
+
+    Awaits release:
+      api: memory 512 → 1024. Run: infra bluegreen run test api
     ");
     assert_snapshot!(steps(&desired, &released()), @"update task_definition.api");
 }

@@ -139,7 +139,7 @@ pub fn live(yaml: &str) -> Snapshot {
         let identity = scope(&[]).identity(&address);
         Live { identity, id, spec, outputs, deposed: is.as_text() == Some("deposed"), health: health(&is), notes }
     };
-    Snapshot { live: parse(yaml).into_iter().map(resource).collect() }
+    Snapshot { live: parse(yaml).into_iter().map(resource).collect(), ..Snapshot::default() }
 }
 
 fn parse(yaml: &str) -> serde_json::Map<String, serde_json::Value> {

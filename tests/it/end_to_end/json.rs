@@ -12,6 +12,7 @@ fn keys(json: &Json) -> Vec<&str> {
 
 const PLAN: &[&str] = &[
     "account",
+    "awaits_release",
     "blocked",
     "digest",
     "environment",

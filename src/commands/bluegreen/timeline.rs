@@ -1,0 +1,156 @@
+//! A release on the screen: a line for each thing that is done, and now and then what is waited for.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::super::{Ended, Format, print};
+use crate::bluegreen::{Colour, Goal, Record};
+use crate::lock::Holder;
+use crate::release::{Event, Outcome, Shown, phase_name, short};
+
+/// How long nothing new may be said while something is waited for.
+const QUIET: SignedDuration = SignedDuration::from_secs(15);
+
+pub struct Timeline {
+    environment: String,
+    format: Format,
+    /// What was said last of each service while it waited, and when.
+    said: Mutex<BTreeMap<String, (Timestamp, String)>>,
+}
+
+impl Timeline {
+    pub fn new(environment: &str, format: Format) -> Self {
+        Self { environment: environment.to_owned(), format, said: Mutex::new(BTreeMap::new()) }
+    }
+
+    pub fn teller(&self) -> impl Fn(&Event) + Sync + '_ {
+        |event| self.show(event)
+    }
+
+    pub fn show(&self, event: &Event) {
+        if self.format == Format::Json {
+            if let Ok(line) = serde_json::to_string(event) {
+                print(&line);
+            }
+            return;
+        }
+        let state = format!("{} {}", colour("blue", &event.blue), colour("green", &event.green));
+        let news = format!("{:?} {} {}", event.phase, event.blue.state(), event.green.state());
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = said.get(&event.service);
+        let known = last.is_some_and(|(at, text)| *text == news && event.at.duration_since(*at) < QUIET);
+        if event.waits && known {
+            return;
+        }
+        said.insert(event.service.clone(), (event.at, news));
+        let phase = event.phase.map(phase_name).unwrap_or_default();
+        let does = if event.waits { format!("waits: {}", event.does) } else { event.does.clone() };
+        print(&format!("{}  {}  {phase:<11}  {state}  {does}", clock(event.at), event.service));
+    }
+
+    pub fn note(&self, text: &str) {
+        match self.format {
+            Format::Text => print(text),
+            Format::Json => print(&json!({ "note": text }).to_string()),
+        }
+    }
+
+    /// The end of a command for one service.
+    pub fn outcome(&self, service: &str, goal: Goal, outcome: &Outcome) -> Ended {
+        let environment = &self.environment;
+        if self.format == Format::Json {
+            let (word, why) = match outcome {
+                Outcome::Reached => ("reached", None),
+                Outcome::TakenBack { why } => ("rolled_back", Some(why)),
+                Outcome::Halted { why, .. } => ("halted", Some(why)),
+            };
+            print(&json!({ "service": service, "outcome": word, "why": why }).to_string());
+        }
+        let text = match (outcome, goal) {
+            (Outcome::Reached, Goal::Deployed) => format!(
+                "\n{service} is deployed beside what serves, and gets no traffic yet\n  go on: infra bluegreen switch {environment} {service}"
+            ),
+            (Outcome::Reached, Goal::Switched) => format!(
+                "\n{service} is switched; the old version is kept for a quick way back\n  back: infra bluegreen rollback {environment} \
+                 {service}\n  end:  infra bluegreen finish {environment} {service}"
+            ),
+            (Outcome::Reached, Goal::Finished) => format!("\n{service} is released"),
+            (Outcome::Reached, Goal::Back) => format!("\n{service} is at its old version"),
+            (Outcome::TakenBack { why }, _) => format!("\n{service} is at its old version. Taken back: {why}"),
+            (Outcome::Halted { why, help }, _) => format!("\n{service} stands: {why}\n  {help}"),
+        };
+        if self.format == Format::Text {
+            print(&text);
+        }
+        match (outcome, goal) {
+            (Outcome::Reached, _) | (Outcome::TakenBack { .. }, Goal::Back) => Ended::Well,
+            _ => Ended::Failed,
+        }
+    }
+
+    /// Both colours, and the release.
+    pub fn status(&self, event: &Event, record: Option<&Record>, watcher: Option<&Holder>) {
+        let over = record.is_none_or(|record| matches!(record.phase, crate::bluegreen::Phase::Finished | crate::bluegreen::Phase::RolledBack));
+        let unattended = !over && watcher.is_none();
+        if self.format == Format::Json {
+            let mut json = serde_json::to_value(event).unwrap_or_default();
+            json["record"] = json!(record);
+            json["unattended"] = unattended.into();
+            print(&json.to_string());
+            return;
+        }
+        print(&event.service);
+        for (name, shown) in [(Colour::Blue, &event.blue), (Colour::Green, &event.green)] {
+            let serves = if shown.weight > 0 { "serves" } else { "idle" };
+            print(&format!("  {:<6} {serves:<6}  {}", name.name(), line(shown)));
+        }
+        let Some(record) = record else { return print("  never released") };
+        let phase = phase_name(record.phase);
+        print(&format!("  release {} of {} ({}) to {}: {phase} since {}", record.id, record.image, short(&record.revision), record.to.name(), clock(record.since)));
+        if let Some(why) = &record.why {
+            print(&format!("  because {why}"));
+        }
+        if !over {
+            print(&format!("  next    {}", event.does));
+        }
+        if unattended {
+            let (environment, service) = (&self.environment, &event.service);
+            print(&format!(
+                "  UNATTENDED: no process watches this release, so that nothing takes it back\n  go on: infra bluegreen run {environment} \
+                 {service}\n  back:  infra bluegreen rollback {environment} {service}"
+            ));
+        } else if let Some(watcher) = watcher {
+            print(&format!("  watched by {} on {} (process {})", watcher.who, watcher.host, watcher.process));
+        }
+    }
+}
+
+impl Shown {
+    /// What is news when it changes.
+    fn state(&self) -> String {
+        format!("{} {}/{} {}", self.revision, self.healthy, self.desired, self.weight)
+    }
+}
+
+fn clock(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
+fn colour(name: &str, shown: &Shown) -> String {
+    format!("{name} {}", line(shown))
+}
+
+fn line(shown: &Shown) -> String {
+    let mut text = format!("{} {}/{} healthy {:>3} %", shown.revision, shown.healthy, shown.desired, shown.weight);
+    if let Some(errors) = shown.errors {
+        text.push_str(&format!(", {errors:.1} % errors"));
+    }
+    if let (Some(p50), Some(p95)) = (shown.p50, shown.p95) {
+        text.push_str(&format!(", p50 {p50:.0} ms p95 {p95:.0} ms"));
+    }
+    text
+}
