@@ -1,7 +1,5 @@
 //! A release without `infra bluegreen`, call by call: shows that what the others rest on loses no request.
 
-use std::time::Duration;
-
 use super::site::{Site, until};
 
 const BLUE: usize = 0;

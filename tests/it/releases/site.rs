@@ -17,6 +17,7 @@ use super::load::Load;
 use crate::end_to_end::site;
 use crate::support::Emulator;
 
+pub const CLUSTER: &str = "acme-test-main";
 pub const FILE: &str = include_str!("test.yaml");
 /// So many requests a second for each site.
 const LOAD: u32 = 100;
@@ -96,7 +97,7 @@ impl Site {
 
     /// Lets a colour run so many tasks of a revision.
     pub async fn scale(&self, colour: usize, revision: Option<&str>, count: i32) {
-        let request = self.aws.ecs().update_service().cluster("acme-test-main").service(&self.services[colour]);
+        let request = self.aws.ecs().update_service().cluster(CLUSTER).service(&self.services[colour]);
         request.set_task_definition(revision.map(str::to_owned)).desired_count(count).send().await.unwrap();
     }
 
@@ -112,6 +113,40 @@ impl Site {
         self.aws.elb().modify_rule().rule_arn(&self.rule).actions(action).send().await.unwrap();
     }
 
+    /// The weights of blue and green.
+    pub async fn weights(&self) -> [i32; 2] {
+        let rules = self.aws.elb().describe_rules().rule_arns(&self.rule).send().await.unwrap();
+        let forward = rules.rules()[0].actions()[0].forward_config().unwrap();
+        self.groups.each_ref().map(|group| {
+            let mut groups = forward.target_groups().iter();
+            let found = groups.find(|tuple| tuple.target_group_arn() == Some(group.as_str()));
+            found.and_then(|tuple| tuple.weight()).unwrap_or_default()
+        })
+    }
+
+    /// What carries traffic has healthy targets.
+    pub async fn sound(&self, when: &str) {
+        let weights = self.weights().await;
+        assert!(weights.iter().any(|weight| *weight > 0), "{when}: {weights:?}");
+        for (colour, weight) in weights.into_iter().enumerate() {
+            assert!(weight == 0 || self.healthy(colour).await > 0, "{when}: {weights:?}");
+        }
+    }
+
+    /// One colour runs this version and has all traffic, and the other one has ended.
+    pub async fn serves(&self, version: &str) {
+        let weights = self.weights().await;
+        let serves = weights.iter().position(|weight| *weight == 100).expect("one has all traffic");
+        assert_eq!(weights[1 - serves], 0);
+        assert_eq!(self.healthy(serves).await, 2);
+        let service = self.service(serves).await;
+        let revision = self.aws.ecs().describe_task_definition().task_definition(service.task_definition.unwrap());
+        let revision = revision.send().await.unwrap().task_definition.unwrap();
+        let image = revision.container_definitions()[0].image().unwrap();
+        assert_eq!(image, format!("registry.test/api:{version}"));
+        assert_eq!(self.service(1 - serves).await.desired_count(), 0, "the other colour is stopped");
+    }
+
     /// How many targets of a colour are healthy.
     pub async fn healthy(&self, colour: usize) -> usize {
         let health = self.aws.elb().describe_target_health().target_group_arn(&self.groups[colour]);
@@ -122,8 +157,12 @@ impl Site {
 
     /// How many tasks of a colour run.
     pub async fn running(&self, colour: usize) -> i32 {
-        let request = self.aws.ecs().describe_services().cluster("acme-test-main").services(&self.services[colour]);
-        request.send().await.unwrap().services()[0].running_count()
+        self.service(colour).await.running_count()
+    }
+
+    async fn service(&self, colour: usize) -> aws_sdk_ecs::types::Service {
+        let request = self.aws.ecs().describe_services().cluster(CLUSTER).services(&self.services[colour]);
+        request.send().await.unwrap().services.unwrap().remove(0)
     }
 }
 
