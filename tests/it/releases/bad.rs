@@ -4,14 +4,15 @@ use std::time::Instant;
 
 use super::load::Report;
 use super::operator::Told;
-use super::site::{FILE, Site};
+use super::site::Site;
 
 /// A version that answers badly once it has traffic.
 #[tokio::test]
 async fn versions_that_answer_badly_are_taken_back() {
-    // A check would find them before they get any traffic.
-    let site = Site::with(&FILE.replace("checks: [{ path: /health }]", "checks: []")).await;
+    let site = Site::start().await;
     site.bluegreen(&["run", "test", "api", "--tag", "v1", "--monitor", "1s", "--keep", "0s"]).end().await.well();
+    // It would find them before they get any traffic.
+    site.edit("test", "checks: [{ path: /health }]", "checks: []");
 
     let (told, report) = release(&site, "v2-errors5", &[]).await;
     assert!(told.taken_back().contains("of the requests failed in 3 s"), "{}", told.taken_back());

@@ -18,7 +18,6 @@ use crate::end_to_end::site;
 use crate::support::Emulator;
 
 pub const CLUSTER: &str = "acme-test-main";
-pub const FILE: &str = include_str!("test.yaml");
 /// So many requests a second for each site.
 const LOAD: u32 = 100;
 /// The settings of the data plane: minutes of AWS are seconds here.
@@ -46,13 +45,9 @@ impl Deref for Site {
 impl Site {
     /// An emulator on which the environment `test` has been applied.
     pub async fn start() -> Self {
-        Self::with(FILE).await
-    }
-
-    pub async fn with(file: &str) -> Self {
         let site = site::Site::on(Emulator::with_data_plane()).await;
         settle(&site.emulator.variables["AWS_ENDPOINT_URL"]).await;
-        site.write("test", file);
+        site.write("test", include_str!("test.yaml"));
         site.infra("apply test --yes").await.well();
         site.converged("test").await;
         let live = site.live("test").await;
