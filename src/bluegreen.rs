@@ -7,21 +7,22 @@
 mod gate;
 mod observed;
 mod policy;
+pub mod rolling;
 #[cfg(test)]
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use observed::{Alarm, Both, Colour, Sample, Observed, Rollout, Side, Weights};
+pub use observed::{Alarm, Both, Colour, Observed, Rollout, Sample, Side, Weights};
 pub use policy::{Limits, Over, Policy, Step};
-
 
 /// A release on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub id: String,
-    pub to: Colour,
+    /// The colour that takes over; none where tasks are replaced one by one.
+    pub to: Option<Colour>,
     pub image: String,
     /// The task definition with its revision that `to` is to run.
     pub revision: String,
@@ -46,6 +47,14 @@ pub struct Record {
     /// Why it was taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+impl Record {
+    /// Whether nothing more is to be decided.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Finished | Phase::RolledBack)
+    }
 }
 
 /// How far a release is.
@@ -130,7 +139,13 @@ pub enum Move {
 #[must_use]
 pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) -> Move {
     let Some(record) = &observed.record else { return Move::Done };
-    let view = View { policy, goal, observed, record, now };
+    let Some(to) = record.to else {
+        return Move::Halt {
+            why: "the last release replaced tasks one by one, before the service had two colours".to_owned(),
+            help: "release again: `infra bluegreen run --again`".to_owned(),
+        };
+    };
+    let view = View { policy, goal, observed, record, to, now };
     match record.phase {
         Phase::Finished | Phase::RolledBack => view.ended(),
         Phase::Preparing | Phase::Verifying if goal == Goal::Back => Move::Abandon { why: ASKED.to_owned() },
@@ -150,16 +165,17 @@ struct View<'a> {
     goal: Goal,
     observed: &'a Observed,
     record: &'a Record,
+    to: Colour,
     now: Timestamp,
 }
 
 impl View<'_> {
-    fn new(&self) -> &Side {
-        self.observed.sides.of(self.record.to)
+    fn fresh(&self) -> &Side {
+        self.observed.sides.of(self.to)
     }
 
     fn old(&self) -> &Side {
-        self.observed.sides.of(self.record.to.other())
+        self.observed.sides.of(self.to.other())
     }
 
     /// How long the phase has lasted. A clock that is behind the one that wrote the record has seen nothing of it.
@@ -191,16 +207,16 @@ impl View<'_> {
 
     /// What is wrong where the new colour should have no traffic yet.
     fn untouched(&self) -> Option<Move> {
-        let expected = Weights::with(self.record.to, 0);
+        let expected = Weights::with(self.to, 0);
         (self.observed.weights != expected).then(|| self.moved(expected))
     }
 
     /// What is to be done where the new colour should have all traffic and has not.
     fn switched(&self) -> Option<Move> {
-        let expected = Weights::with(self.record.to, 100);
+        let expected = Weights::with(self.to, 100);
         if self.observed.weights == expected {
             None
-        } else if self.observed.weights == Weights::with(self.record.to, 0) {
+        } else if self.observed.weights == Weights::with(self.to, 0) {
             // Somebody went back by hand, or a rollback was cut off before it was noted.
             Some(Move::Enter(Phase::RolledBack))
         } else {
@@ -209,7 +225,7 @@ impl View<'_> {
     }
 
     fn prepare(&self) -> Move {
-        let (new, record) = (self.new(), self.record);
+        let (new, record) = (self.fresh(), self.record);
         if self.policy.migrate && !record.migrated {
             return Move::Migrate;
         }
@@ -225,9 +241,11 @@ impl View<'_> {
                 let took = spoken(self.policy.prepare);
                 return Move::Abandon { why: format!("after {took}, still waiting for {on}") };
             }
+            // ECS calls a deployment complete a while after its tasks are healthy.
+            let on = if new.healthy >= new.desired { "ECS to complete the deployment".to_owned() } else { on };
             return self.look(on);
         }
-        if self.observed.test == record.to { Move::Enter(Phase::Verifying) } else { Move::Try(record.to) }
+        if self.observed.test == self.to { Move::Enter(Phase::Verifying) } else { Move::Try(self.to) }
     }
 
     /// As many tasks as serve now, whatever the file says: the load is what it is.
@@ -237,14 +255,13 @@ impl View<'_> {
     }
 
     fn start(&self) -> Move {
-        let Record { to, revision, .. } = self.record;
-        Move::Start { colour: *to, revision: revision.clone(), count: self.enough() }
+        Move::Start { colour: self.to, revision: self.record.revision.clone(), count: self.enough() }
     }
 
     /// What is wrong with the new tasks before they get any traffic. Tasks that are on their way are given their time:
     /// more of them start where the old colour has grown.
     fn fit(&self) -> Option<Move> {
-        let new = self.new();
+        let new = self.fresh();
         if let Rollout::Failed(why) = &new.rollout {
             return Some(Move::Abandon { why: format!("the new tasks died while they were tried: {why}") });
         }
@@ -277,10 +294,13 @@ impl View<'_> {
             return Move::Done;
         }
         // A first release has no traffic that could suffer.
-        match gate::firing(self.policy, self.observed, None).filter(|_| self.old().desired > 0 && !self.policy.despite_alarms) {
+        match gate::firing(self.policy, &self.observed.alarms, None)
+            .filter(|_| self.old().desired > 0 && !self.policy.despite_alarms)
+        {
             Some(alarm) => Move::Halt {
                 why: format!("the alarm {} is firing: this is no time to move traffic", alarm.name),
-                help: "mend that first, and run the same command again; or, if this release mends it: --despite-alarms".to_owned(),
+                help: "mend that first, and run the same command again; or, if this release mends it: --despite-alarms"
+                    .to_owned(),
             },
             None => Move::Enter(Phase::Shifting(0)),
         }
@@ -288,7 +308,7 @@ impl View<'_> {
 
     fn shift(&self, step: usize) -> Move {
         let share = |step: usize| self.policy.steps.get(step).map_or(100, |step| step.share);
-        let to = self.record.to;
+        let to = self.to;
         let before = Weights::with(to, step.checked_sub(1).map_or(0, share));
         let after = Weights::with(to, share(step));
         if self.observed.weights == before {
@@ -301,7 +321,7 @@ impl View<'_> {
         if self.observed.weights != after {
             return self.moved(after);
         }
-        if let Some(why) = gate::tripped(self.policy, self.observed, self.record) {
+        if let Some(why) = gate::tripped(self.policy, self.observed, self.record, self.to) {
             return self.back(why);
         }
         match self.policy.steps.get(step) {
@@ -314,7 +334,7 @@ impl View<'_> {
     }
 
     fn monitor(&self) -> Move {
-        if let Some(why) = gate::tripped(self.policy, self.observed, self.record) {
+        if let Some(why) = gate::tripped(self.policy, self.observed, self.record, self.to) {
             return self.back(why);
         }
         let whole = if self.record.extended { self.policy.monitor * 2 } else { self.policy.monitor };
@@ -322,7 +342,8 @@ impl View<'_> {
             return self.rest(whole, "the watch");
         }
         let tried = self.policy.checks && self.observed.checks == Some(Ok(()));
-        if tried || gate::evidence(self.policy, self.observed, self.record, self.now) {
+        // Of a first release there is nothing to go back to.
+        if tried || self.record.from.is_none() || self.evidence() {
             Move::Enter(Phase::Keeping)
         } else if self.record.extended {
             self.back("nothing shows that it works: no requests in all the time that it was watched".to_owned())
@@ -331,8 +352,12 @@ impl View<'_> {
         }
     }
 
+    fn evidence(&self) -> bool {
+        gate::evidence(self.policy, self.observed, self.record, self.to, self.now)
+    }
+
     fn keep(&self) -> Move {
-        if let Some(why) = gate::tripped(self.policy, self.observed, self.record) {
+        if let Some(why) = gate::tripped(self.policy, self.observed, self.record, self.to) {
             return self.back(why);
         }
         if self.goal != Goal::Finished {
@@ -341,17 +366,20 @@ impl View<'_> {
         if self.elapsed() < self.policy.keep {
             return self.rest(self.policy.keep, "the time for which the old colour is kept");
         }
-        if !self.new().is_whole() {
-            return self.look(format!("{} of {} tasks to be healthy", self.new().healthy, self.new().desired));
+        if !self.fresh().is_whole() {
+            return self.look(format!("{} of {} tasks to be healthy", self.fresh().healthy, self.fresh().desired));
         }
-        if self.old().desired > 0 { Move::Stop(self.record.to.other()) } else { Move::Enter(Phase::Finished) }
+        if self.old().desired > 0 { Move::Stop(self.to.other()) } else { Move::Enter(Phase::Finished) }
     }
 
     fn ended(&self) -> Move {
         let taken_back = self.record.phase == Phase::RolledBack;
-        let stopped = if taken_back { self.record.to } else { self.record.to.other() };
-        if taken_back && *self.observed.weights.of(self.record.to) > 0 {
-            return self.moved(Weights::with(self.record.to, 0));
+        let stopped = if taken_back { self.to } else { self.to.other() };
+        if taken_back && *self.observed.weights.of(self.to) > 0 {
+            if self.goal == Goal::Back {
+                return self.back(ASKED.to_owned());
+            }
+            return self.moved(Weights::with(self.to, 0));
         }
         if self.goal == Goal::Back && !taken_back {
             return Move::Halt {
@@ -366,9 +394,9 @@ impl View<'_> {
     /// All traffic back to the old colour, if that can carry it.
     fn back(&self, why: String) -> Move {
         let help = "look at both colours with `infra bluegreen status`, and release an image that works".to_owned();
-        match (self.old().serves(), self.new().serves()) {
+        match (self.old().serves(), self.fresh().serves()) {
             (true, _) => {
-                let to = Weights::with(self.record.to.other(), 100);
+                let to = Weights::with(self.to.other(), 100);
                 Move::RollBack { from: self.observed.weights, to, why }
             }
             (false, true) => {

@@ -256,6 +256,8 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     const REPLACED_BY: &'static [&'static str] = &[];
     /// Whether a replacement is made before the old one goes, which needs a name that can differ.
     const CREATE_FIRST: bool = false;
+    /// Fields in which what runs own stands beside what they refer to. What replaces that takes it over too.
+    const CARRIED: &'static [&'static str] = &[];
     /// Fields whose change restarts what runs.
     const RESTARTED_BY: &'static [&'static str] = &[];
     /// Fields filled after create and emptied before delete, through which references may form a cycle.
@@ -323,6 +325,7 @@ pub struct Info {
     pub name: &'static str,
     pub replaced_by: &'static [&'static str],
     pub create_first: bool,
+    pub carried: &'static [&'static str],
     pub restarted_by: &'static [&'static str],
     pub late: &'static [&'static str],
     pub open: &'static [&'static str],
@@ -352,6 +355,7 @@ impl Info {
             name: K::NAME,
             replaced_by: K::REPLACED_BY,
             create_first: K::CREATE_FIRST,
+            carried: K::CARRIED,
             restarted_by: K::RESTARTED_BY,
             late: K::LATE,
             open: K::OPEN,

@@ -119,6 +119,16 @@ impl Value {
         }
     }
 
+    /// Puts `new` wherever `old` stands.
+    pub fn replace(&mut self, old: &Self, new: &Self) {
+        match self {
+            here if here == old => *here = new.clone(),
+            Self::List(items) => items.iter_mut().for_each(|item| item.replace(old, new)),
+            Self::Map(fields) => fields.values_mut().for_each(|field| field.replace(old, new)),
+            _ => {}
+        }
+    }
+
     /// The same value with every reference that is known replaced by its text.
     #[must_use]
     pub fn resolve(&self, known: &impl Fn(&Output) -> Option<String>) -> Self {

@@ -2,14 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Alarm, Observed, Over, Policy, Record, Sample};
+use super::{Alarm, Colour, Observed, Over, Policy, Record, Sample};
 
 /// Metrics that are older than this say nothing about now: CloudWatch is one to three minutes behind.
 const LATE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The limit that is passed, in words.
-pub fn tripped(policy: &Policy, observed: &Observed, record: &Record) -> Option<String> {
-    let new = observed.sides.of(record.to);
+pub fn tripped(policy: &Policy, observed: &Observed, record: &Record, to: Colour) -> Option<String> {
+    let new = observed.sides.of(to);
     let limits = &policy.limits;
     if !new.serves() {
         return Some("no task of the new colour is healthy".to_owned());
@@ -22,10 +22,10 @@ pub fn tripped(policy: &Policy, observed: &Observed, record: &Record) -> Option<
         return Some(format!("{} of {} tasks are healthy", new.healthy, new.desired));
     }
     let shifted = record.shifted?;
-    if let Some(alarm) = firing(policy, observed, Some(shifted)) {
+    if let Some(alarm) = firing(policy, &observed.alarms, Some(shifted)) {
         return Some(format!("the alarm {} went off", alarm.name));
     }
-    let samples: Vec<&Sample> = observed.samples.of(record.to).iter().filter(|sample| sample.at >= shifted).collect();
+    let samples: Vec<&Sample> = observed.samples.of(to).iter().filter(|sample| sample.at >= shifted).collect();
     let failing = limits.errors.and_then(|over| {
         let window = window(policy, &samples, over, shifted)?;
         let requests: f64 = window.iter().map(|sample| sample.requests).sum();
@@ -55,16 +55,16 @@ fn window<'a>(policy: &Policy, samples: &[&'a Sample], over: Over, shifted: Time
 }
 
 /// The first alarm of the policy that is firing; with `since`, only one that began then or later.
-pub fn firing<'a>(policy: &Policy, observed: &'a Observed, since: Option<Timestamp>) -> Option<&'a Alarm> {
+pub fn firing<'a>(policy: &Policy, alarms: &'a [Alarm], since: Option<Timestamp>) -> Option<&'a Alarm> {
     let named = |alarm: &Alarm| policy.limits.alarms.iter().any(|name| *name == alarm.name || *name == alarm.severity);
     let began = |alarm: &Alarm| since.is_none_or(|since| alarm.since >= since);
-    observed.alarms.iter().find(|alarm| named(alarm) && began(alarm))
+    alarms.iter().find(|alarm| named(alarm) && began(alarm))
 }
 
 /// Whether requests have reached the new colour, and are still known to.
-pub fn evidence(policy: &Policy, observed: &Observed, record: &Record, now: Timestamp) -> bool {
-    let samples = observed.samples.of(record.to).iter();
+pub fn evidence(policy: &Policy, observed: &Observed, record: &Record, to: Colour, now: Timestamp) -> bool {
+    let samples = observed.samples.of(to).iter();
     let seen = samples.filter(|sample| record.shifted.is_some_and(|shifted| sample.at >= shifted));
-    let busy = seen.filter(|sample| sample.requests > 0.0);
-    busy.last().is_some_and(|sample| now.duration_since(sample.at + policy.period) <= LATE)
+    let mut busy = seen.filter(|sample| sample.requests > 0.0);
+    busy.next_back().is_some_and(|sample| now.duration_since(sample.at + policy.period) <= LATE)
 }

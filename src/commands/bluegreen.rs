@@ -1,24 +1,24 @@
 //! `infra bluegreen …`: releases.
 
+mod stage;
 mod timeline;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use futures::future::{join_all, try_join_all};
 use jiff::{SignedDuration, Timestamp};
 
+use self::stage::{Stage, guarded, unlock};
 use self::timeline::Timeline;
-use super::session::{self, Session};
+use super::session;
 use super::{Ended, Format, Source, say};
-use crate::bluegreen::{Goal, Phase};
-use crate::environment::Loaded;
+use crate::bluegreen::{Goal, Phase, Record};
 use crate::environment::releases::{Latency, Share};
 use crate::environment::types::{Duration, Percent};
-use crate::lock::{Held, Holder, Lock};
-use crate::release::{self, Outcome, Parts, Release, Wanted, World, repository};
+use crate::lock::Lock;
+use crate::release::{self, Outcome, Release, Wanted, repository};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -173,7 +173,11 @@ pub async fn run(command: &Command) -> Result<Ended> {
         Command::Deploy(arguments) => all_the_way(arguments, Goal::Deployed).await,
         Command::Switch(one) => go_on(one, Goal::Switched, "switch", false).await,
         Command::Finish(finish) => {
-            let mut one = One { env: finish.one.env.clone(), service: finish.one.service.clone(), common: finish.one.common.clone() };
+            let mut one = One {
+                env: finish.one.env.clone(),
+                service: finish.one.service.clone(),
+                common: finish.one.common.clone(),
+            };
             if finish.now {
                 one.common.policy.keep = Some(Duration(0));
             }
@@ -186,102 +190,12 @@ pub async fn run(command: &Command) -> Result<Ended> {
     }
 }
 
-impl Policy {
-    fn change(&self, release: &mut crate::environment::releases::Release) {
-        release.verify = self.verify.unwrap_or(release.verify);
-        release.monitor = self.monitor.unwrap_or(release.monitor);
-        release.keep = self.keep.unwrap_or(release.keep);
-        if self.canary.is_some() || self.linear.is_some() || self.at_once {
-            (release.canary, release.linear) = (self.canary, self.linear);
-        }
-        release.rollback.errors = self.errors.or(release.rollback.errors);
-        release.rollback.latency = self.latency.or(release.rollback.latency);
-        release.rollback.unhealthy = self.unhealthy.or(release.rollback.unhealthy);
-    }
-}
-
-/// An environment and some of its services, ready to be released.
-struct Stage {
-    loaded: Loaded,
-    world: World,
-    parts: Vec<Parts>,
-    despite_alarms: bool,
-}
-
-impl Stage {
-    async fn open(source: &Source, env: &str, services: &[String], policy: &Policy) -> Result<Self> {
-        let mut loaded = session::load(source, env)?;
-        for name in services {
-            release::service(&loaded, name)?;
-        }
-        for (name, service) in &mut loaded.file.services {
-            if services.contains(name) {
-                policy.change(&mut service.release);
-            }
-        }
-        let (session, desired) = Session::open(&loaded).await?;
-        let world = World::read(&session.aws, session.scope(&desired), desired).await?;
-        let parts = services.iter().map(|name| world.parts(&loaded, name)).collect::<Result<_>>()?;
-        Ok(Self { loaded, world, parts, despite_alarms: policy.despite_alarms })
-    }
-
-    /// The locks of all its services. None is kept where one cannot be had.
-    async fn lock(&self, command: &str, by_force: bool) -> Result<Vec<(Lock<'_>, Held)>> {
-        let mut locks = Vec::new();
-        for parts in &self.parts {
-            let desired = &self.world.desired;
-            let lock = Lock::of_release(&self.world.aws, &desired.project, &desired.environment, &parts.service);
-            let (aws, holder) = (Arc::clone(&self.world.aws), Holder::this(command));
-            let held = if by_force { lock.take_over(aws, holder).await } else { lock.acquire(aws, holder).await };
-            match held {
-                Ok(held) => locks.push((lock, held)),
-                Err(refused) => {
-                    unlock(locks).await;
-                    return Err(refused.into());
-                }
-            }
-        }
-        Ok(locks)
-    }
-
-    fn releases<'a>(&'a self, locks: &[(Lock<'_>, Held)], tell: &'a (dyn Fn(&release::Event) + Sync)) -> Result<Vec<Release<'a>>> {
-        let each = self.parts.iter().zip(locks);
-        let of = |(parts, (_, held)): (&'a Parts, &(Lock<'_>, Held))| {
-            let mut release = Release::of(&self.world, &self.loaded, parts, tell)?.until(held.lost());
-            release.policy.despite_alarms = self.despite_alarms;
-            Ok(release)
-        };
-        each.map(of).collect()
-    }
-
-    fn name(&self) -> &str {
-        &self.loaded.name
-    }
-}
-
-async fn unlock(locks: Vec<(Lock<'_>, Held)>) {
-    for (lock, held) in locks {
-        if let Err(failure) = lock.release(held).await {
-            say(&format!("the lock could not be given back and expires by itself: {failure}"));
-        }
-    }
-}
-
-/// Runs until it is done, or the user has had enough.
-async fn guarded<T>(stage: &Stage, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::select! {
-        done = work => done,
-        () = super::interrupted() => bail!(
-            "stopped; the release stands where it is and nobody watches it\n  go on with the same command, or: infra bluegreen rollback {} {}",
-            stage.name(),
-            stage.parts.iter().map(|parts| parts.service.as_str()).collect::<Vec<_>>().join(" ")
-        ),
-    }
-}
-
 async fn all_the_way(arguments: &Run, goal: Goal) -> Result<Ended> {
     let Run { env, services, images, tag, force, common } = arguments;
     let stage = Stage::open(&common.source, env, services, &common.policy).await?;
+    if let Some(parts) = stage.parts.iter().find(|parts| goal == Goal::Deployed && !parts.has_colours()) {
+        bail!("{0} has no second set of tasks to deploy to: use `infra bluegreen run {env} {0}`", parts.service);
+    }
     let images = images_of(&stage, images, tag.as_deref())?;
     release_all(&stage, images, force, common.format, goal).await
 }
@@ -302,7 +216,10 @@ fn images_of(stage: &Stage, images: &[String], tag: Option<&str>) -> Result<BTre
         let name = &parts.service;
         if parts.task.is_pinned() {
             if found.contains_key(name) || tag.is_some() {
-                bail!("the file says which image {name} runs: {}\n  take the tag out of the file, and releases choose it", parts.task.image());
+                bail!(
+                    "the file says which image {name} runs: {}\n  take the tag out of the file, and releases choose it",
+                    parts.task.image()
+                );
             }
             found.insert(name.clone(), parts.task.image().to_owned());
         } else if let Some(tag) = tag {
@@ -323,18 +240,22 @@ async fn release_all(
     let names: Vec<&str> = stage.parts.iter().map(|parts| parts.service.as_str()).collect();
     let again = format!("infra bluegreen run {} {}", stage.name(), names.join(" "));
     let locks = stage.lock(&again, false).await?;
-    let timeline = Timeline::new(stage.name(), format);
-    let tell = timeline.teller();
+    let timeline = Timeline::begin(stage.name(), format);
     let ended = guarded(stage, async {
-        let id = format!("{}-{}", Timestamp::now().strftime("%Y%m%d-%H%M%S"), crate::address::hex(&rand::random::<[u8; 2]>()));
+        let id = format!(
+            "{}-{}",
+            Timestamp::now().strftime("%Y%m%d-%H%M%S"),
+            crate::address::hex(&rand::random::<[u8; 2]>())
+        );
         let mut going = Vec::new();
-        for release in stage.releases(&locks, &tell)? {
-            let image = image_of(&release, images.get(&release.parts.service)).await?;
-            let wanted = Wanted { id: id.clone(), image: image.clone(), revision: None, again: force.again, now: force.now };
+        for release in stage.releases(&locks, &timeline)? {
+            let image = image_of(&release, images.get(release.service())).await?;
+            let wanted =
+                Wanted { id: id.clone(), image: image.clone(), revision: None, again: force.again, now: force.now };
             if release.begin(&wanted).await? {
                 going.push(release);
             } else {
-                timeline.note(&format!("{} runs {image} already, in the shape of the file", release.parts.service));
+                timeline.note(&format!("{} runs {image} already, in the shape of the file", release.service()));
             }
         }
         let goals = [Goal::Deployed, Goal::Switched, Goal::Finished].into_iter();
@@ -346,7 +267,7 @@ async fn release_all(
             }
         }
         for release in &going {
-            timeline.outcome(&release.parts.service, goal, &Outcome::Reached);
+            timeline.outcome(release.service(), goal, &Outcome::Reached);
         }
         Ok(Ended::Well)
     });
@@ -356,11 +277,13 @@ async fn release_all(
 }
 
 /// What is released together is taken back together.
-async fn together(going: &[Release<'_>], outcomes: Vec<Outcome>, timeline: &Timeline) -> Result<Ended> {
+async fn together(going: &[Release], outcomes: Vec<Outcome>, timeline: &Timeline) -> Result<Ended> {
     let back = going.iter().zip(outcomes).map(async |(release, outcome)| {
         let outcome = match outcome {
             Outcome::Reached => match release.reach(Goal::Back).await? {
-                Outcome::TakenBack { .. } => Outcome::TakenBack { why: "another service of this release was taken back".to_owned() },
+                Outcome::TakenBack { .. } => {
+                    Outcome::TakenBack { why: "another service of this release was taken back".to_owned() }
+                }
                 other => other,
             },
             other => other,
@@ -369,19 +292,22 @@ async fn together(going: &[Release<'_>], outcomes: Vec<Outcome>, timeline: &Time
     });
     for result in join_all(back).await {
         let (release, outcome) = result?;
-        timeline.outcome(&release.parts.service, Goal::Finished, &outcome);
+        timeline.outcome(release.service(), Goal::Finished, &outcome);
     }
     Ok(Ended::Failed)
 }
 
-/// The image by its digest; where none is asked for, the one that runs.
-async fn image_of(release: &Release<'_>, asked: Option<&String>) -> Result<String> {
-    match asked {
-        Some(image) => release::resolve(release.aws(), image).await,
-        None => match release.running().await? {
-            Some((image, _)) => Ok(image),
-            None => bail!("{} has never been released: say which image, with --image or --tag", release.parts.service),
-        },
+/// The image by its digest; where none is asked for, that of the release which is under way, else the one that runs.
+async fn image_of(release: &Release, asked: Option<&String>) -> Result<String> {
+    if let Some(image) = asked {
+        return release::resolve(&release.shared.aws, image).await;
+    }
+    if let Some(record) = release.record().await?.filter(|record| !record.is_over()) {
+        return Ok(record.image);
+    }
+    match release.running().await? {
+        Some((image, _)) => Ok(image),
+        None => bail!("{} has never been released: say which image, with --image or --tag", release.service()),
     }
 }
 
@@ -389,10 +315,9 @@ async fn go_on(one: &One, goal: Goal, verb: &str, by_force: bool) -> Result<Ende
     let services = [one.service.clone()];
     let stage = Stage::open(&one.common.source, &one.env, &services, &one.common.policy).await?;
     let locks = stage.lock(&format!("infra bluegreen {verb} {} {}", one.env, one.service), by_force).await?;
-    let timeline = Timeline::new(stage.name(), one.common.format);
-    let tell = timeline.teller();
+    let timeline = Timeline::begin(stage.name(), one.common.format);
     let ended = guarded(&stage, async {
-        let mut releases = stage.releases(&locks, &tell)?;
+        let mut releases = stage.releases(&locks, &timeline)?;
         let release = releases.pop().context("one service")?;
         let outcome = release.reach(goal).await?;
         Ok(timeline.outcome(&one.service, goal, &outcome))
@@ -409,22 +334,19 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
     let stage = Stage::open(&one.common.source, &one.env, &services, &one.common.policy).await?;
     // Whoever watches a release must not keep others from taking it back.
     let locks = stage.lock(&format!("infra bluegreen rollback {} {}", one.env, one.service), true).await?;
-    let timeline = Timeline::new(stage.name(), one.common.format);
-    let tell = timeline.teller();
+    let timeline = Timeline::begin(stage.name(), one.common.format);
     let ended = guarded(&stage, async {
-        let mut releases = stage.releases(&locks, &tell)?;
+        let mut releases = stage.releases(&locks, &timeline)?;
         let mut release = releases.pop().context("one service")?;
         let record = release.record().await?;
-        let ended = |phase: Phase| matches!(phase, Phase::Finished | Phase::RolledBack);
-        let over = record.as_ref().is_none_or(|record| ended(record.phase));
-        if !over {
+        if !record.as_ref().is_none_or(Record::is_over) {
             let outcome = release.reach(Goal::Back).await?;
             if to.is_none() || matches!(outcome, Outcome::Halted { .. }) {
                 return Ok(timeline.outcome(&one.service, Goal::Back, &outcome));
             }
         }
         let revision = match (to, &record) {
-            (Some(number), _) => release.parts.task.numbered(*number),
+            (Some(number), _) => release.shared.parts.task.numbered(*number),
             (None, Some(record)) if record.phase == Phase::Finished => {
                 record.from.clone().context("there was no version before this one: name a revision with --to")?
             }
@@ -434,10 +356,10 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
             }
             (None, None) => bail!("there is no release of {} that could be taken back", one.service),
         };
-        release.policy.verify = SignedDuration::ZERO;
-        release.policy.steps.clear();
-        release.policy.migrate = false;
-        let image = release.image_of(&revision).await?;
+        release.shared.policy.verify = SignedDuration::ZERO;
+        release.shared.policy.steps.clear();
+        release.shared.policy.migrate = false;
+        let image = release.shared.image_of(&revision).await?;
         let id = format!("{}-back", Timestamp::now().strftime("%Y%m%d-%H%M%S"));
         let wanted = Wanted { id, image, revision: Some(revision.clone()), again: false, now: true };
         if !release.begin(&wanted).await? {
@@ -459,18 +381,16 @@ async fn show(status: &Status, follow: bool) -> Result<Ended> {
         services = loaded.file.services.keys().cloned().collect();
     }
     let stage = Stage::open(&status.source, &status.env, &services, &Policy::default()).await?;
-    let timeline = Timeline::new(stage.name(), status.format);
-    let tell = timeline.teller();
+    let timeline = Timeline::begin(stage.name(), status.format);
     let mut ended = Ended::Well;
     for parts in &stage.parts {
-        let release = Release::of(&stage.world, &stage.loaded, parts, &tell)?;
+        let release = Release::of(&stage.world, &stage.loaded, parts, &timeline.teller())?;
         loop {
             let event = release.survey().await?;
             let record = release.record().await?;
-            let over = record.as_ref().is_none_or(|record| matches!(record.phase, Phase::Finished | Phase::RolledBack));
-            if follow && !over {
+            if follow && !record.as_ref().is_none_or(Record::is_over) {
                 timeline.show(&event);
-                tokio::time::sleep(std::time::Duration::try_from(release.policy.look).unwrap_or_default()).await;
+                tokio::time::sleep(std::time::Duration::try_from(release.shared.policy.look).unwrap_or_default()).await;
                 continue;
             }
             let desired = &stage.world.desired;
@@ -492,11 +412,10 @@ async fn promote(arguments: &Promote) -> Result<Ended> {
     let Promote { from, to, services, force, common } = arguments;
     let origin = Stage::open(&common.source, from, services, &Policy::default()).await?;
     let stage = Stage::open(&common.source, to, services, &common.policy).await?;
-    let timeline = Timeline::new(from, Format::Json);
-    let tell = timeline.teller();
+    let timeline = Timeline::begin(from, Format::Json);
     let mut images = BTreeMap::new();
     for (parts, target) in origin.parts.iter().zip(&stage.parts) {
-        let release = Release::of(&origin.world, &origin.loaded, parts, &tell)?;
+        let release = Release::of(&origin.world, &origin.loaded, parts, &timeline.teller())?;
         let Some((image, digest)) = release.running().await? else { bail!("{} does not run in {from}", parts.service) };
         if target.task.is_pinned() {
             bail!("the file of {to} says which image {} runs: {}", parts.service, target.task.image());

@@ -1,6 +1,6 @@
 //! What metric and composite alarms share: names, tags, and one read of both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_sdk_cloudwatch::types::{AlarmType, CompositeAlarm, MetricAlarm, Tag};
@@ -136,7 +136,7 @@ pub fn args(texts: &[String]) -> Vec<Arg<String>> {
 }
 
 /// The limits that AWS states for alarms of both kinds.
-pub fn check(name: Option<&str>, description: &str, actions: &BTreeMap<&str, usize>) -> Vec<Problem> {
+pub fn check(name: Option<&str>, description: &str, actions: [&[Arg<String>]; 3]) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(name) = name.filter(|name| name.is_empty() || name.chars().count() > NAME_LIMIT) {
         let help = format!("use 1 to {NAME_LIMIT} characters");
@@ -146,7 +146,8 @@ pub fn check(name: Option<&str>, description: &str, actions: &BTreeMap<&str, usi
         let message = format!("the description has more than {DESCRIPTION_LIMIT} characters");
         problems.push(Problem::new("description", message).help("let it point to a page that says the rest"));
     }
-    for (field, _) in actions.iter().filter(|(_, count)| **count > ACTION_LIMIT) {
+    let fields = ["alarm_actions", "ok_actions", "insufficient_data_actions"];
+    for (field, _) in fields.iter().zip(actions).filter(|(_, actions)| actions.len() > ACTION_LIMIT) {
         let message = format!("an alarm has at most {ACTION_LIMIT} actions of one sort");
         problems.push(Problem::new(field, message).help("let one topic tell several receivers"));
     }

@@ -1,7 +1,5 @@
 //! An alarm on the states of other alarms.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_cloudwatch::operation::put_composite_alarm::builders::PutCompositeAlarmFluentBuilder as Put;
 use aws_sdk_cloudwatch::types::CompositeAlarm as Found;
 use schemars::JsonSchema;
@@ -77,12 +75,8 @@ impl Kind for CompositeAlarm {
     }
 
     fn check(&self) -> Vec<Problem> {
-        let actions = BTreeMap::from([
-            ("alarm_actions", self.alarm_actions.len()),
-            ("ok_actions", self.ok_actions.len()),
-            ("insufficient_data_actions", self.insufficient_data_actions.len()),
-        ]);
-        let mut problems = alarms::check(self.name.as_deref(), &self.description, &actions);
+        let actions = [&self.alarm_actions[..], &self.ok_actions, &self.insufficient_data_actions];
+        let mut problems = alarms::check(self.name.as_deref(), &self.description, actions);
         if self.any_of.is_empty() == self.rule.is_none() {
             let message = "a composite alarm has either `any_of` or `rule`";
             problems.push(Problem::new("any_of", message).help("write the names of the alarms that it watches"));

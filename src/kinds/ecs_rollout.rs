@@ -35,7 +35,9 @@ pub async fn progress(aws: &Aws, service: &Service) -> Result<Progress> {
     let Some(primary) = primary(service) else { return Ok(ready()) };
     if let Some(why) = broken(service, primary, Timestamp::now().as_second()) {
         let task = stopped(aws, service).await?;
-        return Ok(Progress::Failed { why: task.map_or_else(|| why.clone(), |task| format!("{why}; {}", cause(&task))) });
+        return Ok(Progress::Failed {
+            why: task.map_or_else(|| why.clone(), |task| format!("{why}; {}", cause(&task))),
+        });
     }
     if service.desired_count() == 0 && service.running_count() == 0 {
         return Ok(ready());
@@ -80,6 +82,11 @@ fn broken(service: &Service, primary: &Deployment, now: i64) -> Option<String> {
         Some(cause) => format!("the deployment was rolled back: {cause}"),
         None => format!("the deployment was rolled back: {event}"),
     })
+}
+
+/// Why ECS has gone back from a deployment, if it has.
+pub fn gone_back(service: &Service, now: Timestamp) -> Option<String> {
+    broken(service, primary(service)?, now.as_second()).filter(|why| why.contains("rolled back"))
 }
 
 /// The deployment whose tasks failed.

@@ -3,18 +3,17 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_wafv2::types::{IpAddressVersion, Scope as WafScope};
-use futures::future::try_join_all;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::elb::words;
-use super::{adopt, tagging, waf};
+use super::waf::Named;
+use super::{adopt, waf};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::tags::{self, Tags};
 
-const NAME_LIMIT: usize = 128;
 const ADDRESSES: usize = 10_000;
 
 /// Addresses that rules of a web ACL name.
@@ -72,34 +71,11 @@ impl Kind for IpSet {
     }
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        if !tagging::may_exist(aws, scope, Self::NAME, ":regional/ipset/").await? {
-            return Ok(Vec::new());
-        }
-        let index = tagging::index(aws, scope).await?;
-        let known: Vec<String> = index.keys().filter(|arn| waf::is(arn, "ipset")).cloned().collect();
-        let reads = known.iter().map(|arn| read(aws, arn));
-        let ours = |live: &Live<Self>| scope.owns(Self::NAME, &live.identity);
-        let mut live: Vec<_> = try_join_all(reads).await?.into_iter().flatten().filter(ours).collect();
-        let missing = scope.wanted(Self::NAME).filter(|wanted| !live.iter().any(|live| live.identity == *wanted));
-        let missing: Vec<String> = missing
-            .map(|identity| {
-                scope.names.get(&identity.address).cloned().unwrap_or_else(|| identity.aws_name(NAME_LIMIT))
-            })
-            .collect();
-        if !missing.is_empty() {
-            let arns = all(aws)
-                .await?
-                .into_iter()
-                .filter(|arn| !known.contains(arn) && missing.iter().any(|name| name == waf::name_and_id(arn).0));
-            let arns: Vec<String> = arns.collect();
-            let found = try_join_all(arns.iter().map(|arn| read(aws, arn))).await?;
-            live.extend(found.into_iter().flatten().filter(ours));
-        }
-        Ok(live)
+        waf::list(aws, scope).await
     }
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
-        let name = self.name.clone().unwrap_or_else(|| making.identity.aws_name(NAME_LIMIT));
+        let name = self.name.clone().unwrap_or_else(|| making.identity.aws_name(waf::NAME_LIMIT));
         let request = aws.waf().create_ip_set().name(&name).scope(WafScope::Regional);
         let request = request.ip_address_version(IpAddressVersion::from(self.version.word()));
         let request = request.set_addresses(Some(self.addresses.iter().cloned().collect()));
@@ -110,12 +86,7 @@ impl Kind for IpSet {
                 answer.summary.and_then(|summary| summary.arn).ok_or_else(missing)
             }
             Err(failure) if failure.code == "WAFDuplicateItemException" => {
-                let arn = all(aws).await?.into_iter().find(|arn| waf::name_and_id(arn).0 == name);
-                let found = match arn {
-                    Some(arn) => read(aws, &arn).await?,
-                    None => None,
-                };
-                adopt::adopt(self, aws, making, (&name, found), "waf:CreateIPSet").await
+                adopt::adopt(self, aws, making, (&name, waf::find(aws, &name).await?), "waf:CreateIPSet").await
             }
             Err(failure) => Err(failure),
         }
@@ -145,18 +116,37 @@ impl Kind for IpSet {
     }
 }
 
-/// The ARNs of all IP sets of the region.
-async fn all(aws: &Aws) -> Result<Vec<String>> {
-    let mut arns = Vec::new();
-    let mut marker = None;
-    loop {
-        let request = aws.waf().list_ip_sets().scope(WafScope::Regional).limit(waf::PAGE).set_next_marker(marker);
-        let page = aws.call("waf:ListIPSets", request.send()).await?;
-        arns.extend(page.ip_sets.unwrap_or_default().into_iter().filter_map(|summary| summary.arn));
-        marker = page.next_marker.filter(|marker| !marker.is_empty());
-        if marker.is_none() {
-            return Ok(arns);
+impl Named for IpSet {
+    const SORT: &'static str = ":regional/ipset/";
+
+    async fn all(aws: &Aws) -> Result<Vec<String>> {
+        let mut arns = Vec::new();
+        let mut marker = None;
+        loop {
+            let request = aws.waf().list_ip_sets().scope(WafScope::Regional).limit(waf::PAGE).set_next_marker(marker);
+            let page = aws.call("waf:ListIPSets", request.send()).await?;
+            arns.extend(page.ip_sets.unwrap_or_default().into_iter().filter_map(|summary| summary.arn));
+            marker = page.next_marker.filter(|marker| !marker.is_empty());
+            if marker.is_none() {
+                return Ok(arns);
+            }
         }
+    }
+
+    async fn read(aws: &Aws, arn: &str) -> Result<Option<Live<Self>>> {
+        let (tags, answer) = match tokio::try_join!(waf::tags_of(aws, arn), get(aws, arn)) {
+            Err(failure) if failure.class == Class::NotFound => return Ok(None),
+            other => other?,
+        };
+        let (Some(tagged), Some(set)) = (tags::decode(&tags), answer.ip_set) else { return Ok(None) };
+        let mut spec = Self {
+            version: Version::read(Some(set.ip_address_version.as_str())),
+            name: Some(set.name),
+            addresses: set.addresses.into_iter().collect(),
+            tags: tagged.user.clone(),
+        };
+        spec.normalize();
+        Ok(Some(Live::new(tagged, arn, spec).output("arn", arn)))
     }
 }
 
@@ -171,23 +161,6 @@ async fn get(aws: &Aws, arn: &str) -> Result<Answer> {
 /// What an update must give so that it overwrites no other.
 async fn token(aws: &Aws, arn: &str) -> Result<String> {
     Ok(get(aws, arn).await?.lock_token.unwrap_or_default())
-}
-
-/// The set as ours, where it exists still and carries our tags.
-async fn read(aws: &Aws, arn: &str) -> Result<Option<Live<IpSet>>> {
-    let (tags, answer) = match tokio::try_join!(waf::tags_of(aws, arn), get(aws, arn)) {
-        Err(failure) if failure.class == Class::NotFound => return Ok(None),
-        other => other?,
-    };
-    let (Some(tagged), Some(set)) = (tags::decode(&tags), answer.ip_set) else { return Ok(None) };
-    let mut spec = IpSet {
-        version: Version::read(Some(set.ip_address_version.as_str())),
-        name: Some(set.name),
-        addresses: set.addresses.into_iter().collect(),
-        tags: tagged.user.clone(),
-    };
-    spec.normalize();
-    Ok(Some(Live::new(tagged, arn, spec).output("arn", arn)))
 }
 
 #[cfg(test)]

@@ -112,6 +112,7 @@ fn set(certificates: &[Arg<String>]) -> Result<BTreeSet<String>> {
 
 impl Kind for Listener {
     const NAME: &'static str = "listener";
+    const CARRIED: &'static [&'static str] = &["default_action"];
     const REPLACED_BY: &'static [&'static str] = &["load_balancer_arn"];
     const UNIQUE: &'static [&'static str] = &["load_balancer_arn", "port"];
     const OUTPUTS: &'static [&'static str] = &["arn"];

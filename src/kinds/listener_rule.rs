@@ -284,6 +284,7 @@ async fn set_priorities(aws: &Aws, pairs: &[(&str, u16)]) -> Result<()> {
 impl Kind for ListenerRule {
     const NAME: &'static str = "listener_rule";
     const REPLACED_BY: &'static [&'static str] = &["listener_arn"];
+    const CARRIED: &'static [&'static str] = &["action"];
     const UNIQUE: &'static [&'static str] = &["listener_arn", "priority"];
     const OUTPUTS: &'static [&'static str] = &["arn"];
 

@@ -1,6 +1,6 @@
 //! An alarm on a metric, or on a calculation over several.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aws_sdk_cloudwatch::operation::put_metric_alarm::builders::PutMetricAlarmFluentBuilder as Put;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, MetricAlarm as Found, MetricDataQuery, Statistic};
@@ -164,12 +164,8 @@ impl Kind for MetricAlarm {
     }
 
     fn check(&self) -> Vec<Problem> {
-        let actions = BTreeMap::from([
-            ("alarm_actions", self.alarm_actions.len()),
-            ("ok_actions", self.ok_actions.len()),
-            ("insufficient_data_actions", self.insufficient_data_actions.len()),
-        ]);
-        let mut problems = alarms::check(self.name.as_deref(), &self.description, &actions);
+        let actions = [&self.alarm_actions[..], &self.ok_actions, &self.insufficient_data_actions];
+        let mut problems = alarms::check(self.name.as_deref(), &self.description, actions);
         problems.extend(self.check_metrics());
         problems.extend(self.check_periods());
         problems

@@ -1,10 +1,14 @@
 //! What web ACLs and IP sets share: names in ARNs, tags, the lists of a region.
 
 use aws_sdk_wafv2::types::Tag;
+use futures::future::try_join_all;
 
+use super::tagging;
 use crate::aws::Aws;
-use crate::kind::{Failure, Result};
+use crate::kind::{Failure, Kind, Live, Result, Scope};
 use crate::tags::Tags;
+
+pub const NAME_LIMIT: usize = 128;
 
 /// Web ACLs and IP sets that one page of a list holds.
 pub const PAGE: i32 = 100;
@@ -16,9 +20,48 @@ pub fn name_and_id(arn: &str) -> (&str, &str) {
     (parts.next().unwrap_or_default(), id)
 }
 
-/// Whether this is the ARN of a thing of this sort (`webacl`, `ipset`) in a region.
-pub fn is(arn: &str, sort: &str) -> bool {
-    arn.contains(":wafv2:") && arn.contains(&format!(":regional/{sort}/"))
+/// A web ACL or an IP set: what has a name, an id, and tags that only a call of its own tells.
+pub trait Named: Kind {
+    /// Stands before the name in an ARN.
+    const SORT: &'static str;
+
+    /// The ARNs of all of the region.
+    fn all(aws: &Aws) -> impl Future<Output = Result<Vec<String>>> + Send;
+
+    /// The one as ours, where it exists still and carries our tags.
+    fn read(aws: &Aws, arn: &str) -> impl Future<Output = Result<Option<Live<Self>>>> + Send;
+}
+
+/// What the index knows, and what the file wants and the index may not know yet.
+pub async fn list<K: Named>(aws: &Aws, scope: &Scope) -> Result<Vec<Live<K>>> {
+    if !tagging::may_exist(aws, scope, K::NAME, K::SORT).await? {
+        return Ok(Vec::new());
+    }
+    let index = tagging::index(aws, scope).await?;
+    let known: Vec<&String> = index.keys().filter(|arn| arn.contains(":wafv2:") && arn.contains(K::SORT)).collect();
+    let ours = |live: &Live<K>| scope.owns(K::NAME, &live.identity);
+    let reads = try_join_all(known.iter().map(|arn| K::read(aws, arn))).await?;
+    let mut live: Vec<_> = reads.into_iter().flatten().filter(ours).collect();
+    let missing = scope.wanted(K::NAME).filter(|wanted| !live.iter().any(|live| live.identity == *wanted));
+    let name = |identity: crate::address::Identity| {
+        scope.names.get(&identity.address).cloned().unwrap_or_else(|| identity.aws_name(NAME_LIMIT))
+    };
+    let missing: Vec<String> = missing.map(name).collect();
+    if !missing.is_empty() {
+        let mut arns = K::all(aws).await?;
+        arns.retain(|arn| !known.contains(&arn) && missing.iter().any(|name| name == name_and_id(arn).0));
+        let found = try_join_all(arns.iter().map(|arn| K::read(aws, arn))).await?;
+        live.extend(found.into_iter().flatten().filter(ours));
+    }
+    Ok(live)
+}
+
+/// What has this name, where it is ours.
+pub async fn find<K: Named>(aws: &Aws, name: &str) -> Result<Option<Live<K>>> {
+    match K::all(aws).await?.iter().find(|arn| name_and_id(arn).0 == name) {
+        Some(arn) => K::read(aws, arn).await,
+        None => Ok(None),
+    }
 }
 
 pub async fn tags_of(aws: &Aws, arn: &str) -> Result<Tags> {

@@ -7,18 +7,17 @@ use std::collections::BTreeSet;
 use aws_sdk_wafv2::types::{
     AllowAction, BlockAction, DefaultAction as SdkDefault, ResourceType, Scope as WafScope, WebAcl as Sdk,
 };
-use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::rule::{Action, GROUPS, Managed, Rate, Rule};
-use super::{adopt, tagging, waf};
+use super::waf::{NAME_LIMIT, Named};
+use super::{adopt, waf};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
-const NAME_LIMIT: usize = 128;
 /// Units of rules that AWS takes in one web ACL.
 const UNITS: u32 = 5000;
 const WINDOWS: &[u32] = &[60, 120, 300, 600];
@@ -92,30 +91,7 @@ impl Kind for WebAcl {
     }
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        if !tagging::may_exist(aws, scope, Self::NAME, ":regional/webacl/").await? {
-            return Ok(Vec::new());
-        }
-        let index = tagging::index(aws, scope).await?;
-        let known: Vec<String> = index.keys().filter(|arn| waf::is(arn, "webacl")).cloned().collect();
-        let ours = |live: &Live<Self>| scope.owns(Self::NAME, &live.identity);
-        let reads = known.iter().map(|arn| read(aws, arn));
-        let mut live: Vec<_> = try_join_all(reads).await?.into_iter().flatten().filter(ours).collect();
-        let missing = scope.wanted(Self::NAME).filter(|wanted| !live.iter().any(|live| live.identity == *wanted));
-        let missing: Vec<String> = missing
-            .map(|identity| {
-                scope.names.get(&identity.address).cloned().unwrap_or_else(|| identity.aws_name(NAME_LIMIT))
-            })
-            .collect();
-        if !missing.is_empty() {
-            let arns = all(aws)
-                .await?
-                .into_iter()
-                .filter(|arn| !known.contains(arn) && missing.iter().any(|name| name == waf::name_and_id(arn).0));
-            let arns: Vec<String> = arns.collect();
-            let found = try_join_all(arns.iter().map(|arn| read(aws, arn))).await?;
-            live.extend(found.into_iter().flatten().filter(ours));
-        }
-        Ok(live)
+        waf::list(aws, scope).await
     }
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
@@ -130,12 +106,7 @@ impl Kind for WebAcl {
                 answer.summary.and_then(|summary| summary.arn).ok_or_else(missing)
             }
             Err(failure) if failure.code == "WAFDuplicateItemException" => {
-                let arn = all(aws).await?.into_iter().find(|arn| waf::name_and_id(arn).0 == name);
-                let found = match arn {
-                    Some(arn) => read(aws, &arn).await?,
-                    None => None,
-                };
-                adopt::adopt(self, aws, making, (&name, found), "waf:CreateWebACL").await
+                adopt::adopt(self, aws, making, (&name, waf::find(aws, &name).await?), "waf:CreateWebACL").await
             }
             Err(failure) => Err(failure),
         }
@@ -208,18 +179,34 @@ impl WebAcl {
     }
 }
 
-/// The ARNs of all web ACLs of the region.
-async fn all(aws: &Aws) -> Result<Vec<String>> {
-    let mut arns = Vec::new();
-    let mut marker = None;
-    loop {
-        let request = aws.waf().list_web_acls().scope(WafScope::Regional).limit(waf::PAGE).set_next_marker(marker);
-        let page = aws.call("waf:ListWebACLs", request.send()).await?;
-        arns.extend(page.web_acls.unwrap_or_default().into_iter().filter_map(|summary| summary.arn));
-        marker = page.next_marker.filter(|marker| !marker.is_empty());
-        if marker.is_none() {
-            return Ok(arns);
+impl Named for WebAcl {
+    const SORT: &'static str = ":regional/webacl/";
+
+    async fn all(aws: &Aws) -> Result<Vec<String>> {
+        let mut arns = Vec::new();
+        let mut marker = None;
+        loop {
+            let request = aws.waf().list_web_acls().scope(WafScope::Regional).limit(waf::PAGE).set_next_marker(marker);
+            let page = aws.call("waf:ListWebACLs", request.send()).await?;
+            arns.extend(page.web_acls.unwrap_or_default().into_iter().filter_map(|summary| summary.arn));
+            marker = page.next_marker.filter(|marker| !marker.is_empty());
+            if marker.is_none() {
+                return Ok(arns);
+            }
         }
+    }
+
+    async fn read(aws: &Aws, arn: &str) -> Result<Option<Live<Self>>> {
+        let reads = async { tokio::try_join!(waf::tags_of(aws, arn), get(aws, arn), resources(aws, arn)) };
+        let (tags, (acl, _), resources) = match reads.await {
+            Err(failure) if failure.class == Class::NotFound => return Ok(None),
+            other => other?,
+        };
+        let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+        let name = acl.name.clone();
+        let mut spec = Self::from_live(acl, resources, tagged.user.clone());
+        spec.normalize();
+        Ok(Some(Live::new(tagged, arn, spec).output("arn", arn).output("name", name)))
     }
 }
 
@@ -235,20 +222,6 @@ async fn resources(aws: &Aws, arn: &str) -> Result<Vec<String>> {
     let request = request.resource_type(ResourceType::ApplicationLoadBalancer);
     let answer = aws.call("waf:ListResourcesForWebACL", request.send()).await?;
     Ok(answer.resource_arns.unwrap_or_default())
-}
-
-/// The web ACL as ours, where it exists still and carries our tags.
-async fn read(aws: &Aws, arn: &str) -> Result<Option<Live<WebAcl>>> {
-    let reads = async { tokio::try_join!(waf::tags_of(aws, arn), get(aws, arn), resources(aws, arn)) };
-    let (tags, (acl, _), resources) = match reads.await {
-        Err(failure) if failure.class == Class::NotFound => return Ok(None),
-        other => other?,
-    };
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
-    let name = acl.name.clone();
-    let mut spec = WebAcl::from_live(acl, resources, tagged.user.clone());
-    spec.normalize();
-    Ok(Some(Live::new(tagged, arn, spec).output("arn", arn).output("name", name)))
 }
 
 /// Puts a load balancer behind this web ACL. AWS would silently take it from another one, so that is looked at first.

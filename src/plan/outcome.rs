@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::desired::Resource;
 use crate::diff::{Change, diff};
 use crate::kind::{Health, Info, Live};
-use crate::value::{Fields, Output, Value, resolve};
+use crate::value::{Fields, Output, Template, Value, resolve};
 
 #[derive(Clone)]
 pub(super) struct Outcome<'a> {
@@ -89,7 +89,7 @@ pub(super) fn compare<'a>(
     // References that are now known may sort differently, and what runs own is taken over from the live resource.
     // A specification that decoded with references also decodes with their text: on a defect, planning goes on without.
     let fields = match live {
-        Some(live) => (info.take_over)(&resolved, &live.spec),
+        Some(live) => (info.take_over)(&resolved, &succeeded(info, &resolved, &live.spec, settled)),
         None => (info.normalize)(&resolved),
     }
     .unwrap_or(resolved);
@@ -103,6 +103,20 @@ pub(super) fn compare<'a>(
     let (action, reason) = decide(live, &changes, create_first);
     let waits = action.is_some() && (needs_wait || (action == Some(Action::Replace) && !create_first));
     Outcome { info, resource, live, action, create_first, waits, fields, changes, reason }
+}
+
+/// The live fields, in which what this plan replaces is named as its successor is: by a reference to the same output.
+fn succeeded(info: &Info, wanted: &Fields, live: &Fields, settled: &BTreeMap<&Address, Outcome>) -> Fields {
+    let mut live = live.clone();
+    for (name, value) in live.iter_mut().filter(|(name, _)| info.carried.contains(&name.as_str())) {
+        for output in wanted.get(name).map(Value::references).unwrap_or_default() {
+            let replaced = settled.get(&output.of).filter(|outcome| outcome.action == Some(Action::Replace));
+            if let Some(old) = replaced.and_then(|outcome| outcome.live?.outputs.get(&output.name)) {
+                value.replace(&Value::text(old), &Value::Template(Template::output(&output.of, &output.name)));
+            }
+        }
+    }
+    live
 }
 
 /// Whether a replacement can be made beside the old one: the kind allows it, and nothing live has its name or its place.

@@ -11,14 +11,12 @@ const LINES: i32 = 10;
 
 /// What is known of a service whose deployment failed.
 pub async fn of(aws: &Aws, service: &Service) -> Result<String> {
-    let why = ecs_rollout::failed(service).unwrap_or_else(|| "its tasks do not run".to_owned());
-    match ecs_rollout::stopped(aws, service).await? {
-        Some(task) => Ok(format!("{why}; {}", task_ended(aws, &task).await)),
-        None => Ok(match ecs_rollout::unable(service) {
-            Some(event) => format!("{why}; {event}"),
-            None => why,
-        }),
-    }
+    let cause = match ecs_rollout::stopped(aws, service).await? {
+        Some(task) => Some(task_ended(aws, &task).await),
+        None => ecs_rollout::unable(service).map(str::to_owned),
+    };
+    let known: Vec<String> = ecs_rollout::failed(service).into_iter().chain(cause).collect();
+    Ok(if known.is_empty() { "ECS does not say why".to_owned() } else { known.join("; ") })
 }
 
 /// How a task ended, with its last words. A log that cannot be read is said to be so: what is known is worth more.
@@ -42,17 +40,25 @@ async fn last_words(aws: &Aws, task: &Task) -> Result<Vec<String>> {
     let id = task.task_arn().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
     let containers = definition.iter().flat_map(|definition| definition.container_definitions());
     // The container that ended badly, else the first one.
-    let ended = |name: Option<&str>| task.containers().iter().any(|one| one.name() == name && one.exit_code().is_some_and(|code| code != 0));
+    let ended = |name: Option<&str>| {
+        task.containers().iter().any(|one| one.name() == name && one.exit_code().is_some_and(|code| code != 0))
+    };
     let mut containers: Vec<_> = containers.collect();
     containers.sort_by_key(|container| !ended(container.name()));
     for container in containers {
-        let Some(log) = container.log_configuration().filter(|log| *log.log_driver() == LogDriver::Awslogs) else { continue };
+        let Some(log) = container.log_configuration().filter(|log| *log.log_driver() == LogDriver::Awslogs) else {
+            continue;
+        };
         let option = |name: &str| log.options().and_then(|options| options.get(name)).cloned().unwrap_or_default();
         let stream = format!("{}/{}/{id}", option("awslogs-stream-prefix"), container.name().unwrap_or_default());
         let request = aws.logs().get_log_events().log_group_name(option("awslogs-group")).log_stream_name(stream);
         let request = request.limit(LINES).start_from_head(false);
         return match aws.call("logs:GetLogEvents", request.send()).await {
-            Ok(answer) => Ok(answer.events().iter().filter_map(|event| event.message().map(|text| text.trim_end().to_owned())).collect()),
+            Ok(answer) => Ok(answer
+                .events()
+                .iter()
+                .filter_map(|event| event.message().map(|text| text.trim_end().to_owned()))
+                .collect()),
             Err(failure) if failure.class == crate::kind::Class::NotFound => Ok(Vec::new()),
             Err(failure) => Err(failure),
         };

@@ -32,9 +32,11 @@ impl Checks {
         if self.checks.is_empty() {
             return None;
         }
-        let answers = join_all(self.checks.iter().map(async |check| {
-            self.one(door, check).await.map_err(|error| format!("{}: {error:#}", check.path))
-        }));
+        let answers = join_all(
+            self.checks
+                .iter()
+                .map(async |check| self.one(door, check).await.map_err(|error| format!("{}: {error:#}", check.path))),
+        );
         let wrong: Vec<String> = answers.await.into_iter().filter_map(Result::err).collect();
         Some(if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) })
     }
@@ -47,7 +49,8 @@ impl Checks {
         let (client, url) = match host {
             Some(host) if door.secure => {
                 let found = tokio::net::lookup_host((door.dns.as_str(), door.port)).await;
-                let addresses: Vec<SocketAddr> = found.with_context(|| format!("{} has no address", door.dns))?.collect();
+                let addresses: Vec<SocketAddr> =
+                    found.with_context(|| format!("{} has no address", door.dns))?.collect();
                 let url = format!("https://{host}:{}{}", door.port, check.path);
                 (client.resolve_to_addrs(host, &addresses), url)
             }

@@ -21,7 +21,11 @@ pub struct Family {
 impl Family {
     /// The image in the file: with a tag where the file chooses, else the repository.
     pub fn image(&self) -> &str {
-        self.spec.containers.iter().find_map(|container| container.image.get().ok().filter(|_| container.essential)).map_or("", String::as_str)
+        self.spec
+            .containers
+            .iter()
+            .find_map(|container| container.image.get().ok().filter(|_| container.essential))
+            .map_or("", String::as_str)
     }
 
     pub fn is_pinned(&self) -> bool {

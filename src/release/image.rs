@@ -73,8 +73,13 @@ async fn newest(aws: &Aws, registered: &Registered<'_>) -> String {
     let Ok(answer) = aws.call("ecr:DescribeImages", request.filter(filter).send()).await else { return String::new() };
     let mut images: Vec<&ImageDetail> = answer.image_details().iter().collect();
     images.sort_by_key(|image| std::cmp::Reverse(image.image_pushed_at().map(|at| at.secs())));
-    let tags: Vec<&str> = images.iter().filter_map(|image| Some(image.image_tags().first()?.as_str())).take(SHOWN).collect();
-    if tags.is_empty() { "; the repository has none yet".to_owned() } else { format!("; the newest are {}", tags.join(", ")) }
+    let tags: Vec<&str> =
+        images.iter().filter_map(|image| Some(image.image_tags().first()?.as_str())).take(SHOWN).collect();
+    if tags.is_empty() {
+        "; the repository has none yet".to_owned()
+    } else {
+        format!("; the newest are {}", tags.join(", "))
+    }
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ async fn find(aws: &Aws, cluster: &str, release: &str) -> Result<Option<Task>> {
 }
 
 async fn start(aws: &Aws, cluster: &str, network: &EcsService, revision: &str, release: &str) -> Result<Task> {
-    let texts = |args: &[crate::value::Arg<String>]| args.iter().filter_map(|arg| arg.get().ok().cloned()).collect::<Vec<_>>();
+    let texts =
+        |args: &[crate::value::Arg<String>]| args.iter().filter_map(|arg| arg.get().ok().cloned()).collect::<Vec<_>>();
     let public = if network.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
     let vpc = AwsVpcConfiguration::builder()
         .set_subnets(Some(texts(&network.subnets)))

@@ -9,8 +9,8 @@ use aws_smithy_types::DateTime;
 use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 
-use super::parts::{Alarms, Colours, Group};
 use super::autopsy;
+use super::parts::{Alarms, Colours, Group};
 use crate::aws::Aws;
 use crate::bluegreen::{Alarm, Both, Colour, Rollout, Sample, Side, Weights};
 use crate::kind::{Failure, Result};
@@ -100,7 +100,12 @@ fn weights(rule: &Rule, colours: &Colours) -> Weights {
 }
 
 /// What both colours did since then, and how the answers' times were spread.
-pub async fn samples(aws: &Aws, colours: &Colours, since: Timestamp, period: SignedDuration) -> Result<Both<Vec<Sample>>> {
+pub async fn samples(
+    aws: &Aws,
+    colours: &Colours,
+    since: Timestamp,
+    period: SignedDuration,
+) -> Result<Both<Vec<Sample>>> {
     let mut queries = Vec::new();
     for colour in Colour::ALL {
         for (name, metric, statistic) in METRICS {
@@ -121,14 +126,17 @@ pub async fn samples(aws: &Aws, colours: &Colours, since: Timestamp, period: Sig
     let request = aws.cloudwatch().get_metric_data().set_metric_data_queries(Some(queries));
     // Periods begin at whole multiples of their length.
     let start = since.as_second() - since.as_second().rem_euclid(period.as_secs().max(1));
-    let request = request.start_time(DateTime::from_secs(start)).end_time(DateTime::from_secs(Timestamp::now().as_second() + 1));
+    let request =
+        request.start_time(DateTime::from_secs(start)).end_time(DateTime::from_secs(Timestamp::now().as_second() + 1));
     let pages = request.into_paginator().send();
     let pages = aws.call("cloudwatch:GetMetricData", pages.collect::<Result<Vec<_>, _>>()).await?;
     let results: Vec<&MetricDataResult> = pages.iter().flat_map(|page| page.metric_data_results()).collect();
     let of = |colour: Colour| {
         let mut all: BTreeMap<i64, Sample> = BTreeMap::new();
         for result in &results {
-            let Some(name) = result.id().and_then(|id| id.strip_prefix(colour.name())?.strip_prefix('_')) else { continue };
+            let Some(name) = result.id().and_then(|id| id.strip_prefix(colour.name())?.strip_prefix('_')) else {
+                continue;
+            };
             for (at, value) in result.timestamps().iter().zip(result.values()) {
                 let Ok(time) = Timestamp::from_second(at.secs()) else { continue };
                 let sample = all.entry(at.secs()).or_insert_with(|| Sample::at(time));

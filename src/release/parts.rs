@@ -66,8 +66,15 @@ pub struct Parts {
 /// How a new version takes over.
 pub enum Way {
     Colours(Box<Colours>),
-    /// The ECS service's ARN, and its scaler's resource id.
-    Rolling { ecs: String, scaler: Option<String> },
+    Rolling(Rolling),
+}
+
+/// What a release that replaces tasks changes.
+pub struct Rolling {
+    /// The ECS service's ARN.
+    pub ecs: String,
+    /// The resource id of its scaler.
+    pub scaler: Option<String>,
 }
 
 /// What a release between two colours moves.
@@ -113,6 +120,14 @@ pub struct Alarms {
     pub waiting: Vec<String>,
 }
 
+impl Parts {
+    /// Whether the service has a second set of tasks.
+    #[must_use]
+    pub fn has_colours(&self) -> bool {
+        matches!(self.way, Way::Colours(_))
+    }
+}
+
 impl World {
     /// Reads what releases need.
     pub async fn read(aws: &Arc<Aws>, scope: Scope, desired: Desired) -> Result<Self> {
@@ -155,9 +170,8 @@ impl World {
     pub fn parts(&self, loaded: &Loaded, name: &str) -> Result<Parts> {
         let service = service(loaded, name)?;
         let way = if service.release.strategy.unwrap_or(usual(service)) == Strategy::Rolling {
-            let scaler = self.output("scalable_target", name, "arn").is_ok();
-            let scaler = scaler.then(|| self.live("scalable_target", name).map(|live| live.id.clone())).transpose()?;
-            Way::Rolling { ecs: self.output("ecs_service", name, "arn")?, scaler }
+            let scaler = self.live.get(&Address::new("scalable_target", name)).map(|live| live.id.clone());
+            Way::Rolling(Rolling { ecs: self.output("ecs_service", name, "arn")?, scaler })
         } else {
             Way::Colours(Box::new(self.colours(loaded, service, name)?))
         };
@@ -233,7 +247,8 @@ impl World {
     /// The family of task definitions at this name, with what the file wants of it.
     pub fn family(&self, name: &str) -> Result<Family> {
         let address = Address::new("task_definition", name);
-        let wanted = &self.desired.resources.get(&address).with_context(|| format!("the file has no {address}"))?.fields;
+        let wanted =
+            &self.desired.resources.get(&address).with_context(|| format!("the file has no {address}"))?.fields;
         let latest = self.live("task_definition", name)?;
         let known = |output: &crate::value::Output| self.outputs(&output.of)?.get(&output.name).cloned();
         let fields = crate::value::resolve(wanted, &known);
@@ -260,7 +275,9 @@ impl World {
         }
         for word in &service.release.rollback.alarms {
             let mut of = vec![word.clone()];
-            if let ("critical", Some(all)) = (word.as_str(), self.desired.resources.get(&Address::new("composite_alarm", "critical"))) {
+            if let ("critical", Some(all)) =
+                (word.as_str(), self.desired.resources.get(&Address::new("composite_alarm", "critical")))
+            {
                 let all: CompositeAlarm = from_fields(&all.fields)?;
                 let named = |arg: &Arg<String>| match arg {
                     Arg::Reference(template) => template.references().next().map(|output| output.of.name.clone()),

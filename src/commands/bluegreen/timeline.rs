@@ -1,16 +1,16 @@
 //! A release on the screen: a line for each thing that is done, and now and then what is waited for.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::super::{Ended, Format, print};
-use crate::bluegreen::{Colour, Goal, Record};
+use crate::bluegreen::{Goal, Record};
 use crate::lock::Holder;
-use crate::release::{Event, Outcome, Shown, phase_name, short};
+use crate::release::{Event, Outcome, Shown, Tell, phase_name, short};
 
 /// How long nothing new may be said while something is waited for.
 const QUIET: SignedDuration = SignedDuration::from_secs(15);
@@ -23,12 +23,13 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    pub fn new(environment: &str, format: Format) -> Self {
-        Self { environment: environment.to_owned(), format, said: Mutex::new(BTreeMap::new()) }
+    pub fn begin(environment: &str, format: Format) -> Arc<Self> {
+        Arc::new(Self { environment: environment.to_owned(), format, said: Mutex::new(BTreeMap::new()) })
     }
 
-    pub fn teller(&self) -> impl Fn(&Event) + Sync + '_ {
-        |event| self.show(event)
+    pub fn teller(self: &Arc<Self>) -> Tell {
+        let timeline = Arc::clone(self);
+        Arc::new(move |event| timeline.show(event))
     }
 
     pub fn show(&self, event: &Event) {
@@ -38,8 +39,9 @@ impl Timeline {
             }
             return;
         }
-        let state = format!("{} {}", colour("blue", &event.blue), colour("green", &event.green));
-        let news = format!("{:?} {} {}", event.phase, event.blue.state(), event.green.state());
+        let sides = |show: fn(&Shown) -> String| event.sides.iter().map(show).collect::<Vec<_>>().join("  ");
+        let state = sides(|shown| format!("{} {}", shown.name, line(shown)));
+        let news = format!("{:?} {}", event.phase, sides(Shown::state));
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let last = said.get(&event.service);
         let known = last.is_some_and(|(at, text)| *text == news && event.at.duration_since(*at) < QUIET);
@@ -94,7 +96,7 @@ impl Timeline {
 
     /// Both colours, and the release.
     pub fn status(&self, event: &Event, record: Option<&Record>, watcher: Option<&Holder>) {
-        let over = record.is_none_or(|record| matches!(record.phase, crate::bluegreen::Phase::Finished | crate::bluegreen::Phase::RolledBack));
+        let over = record.is_none_or(Record::is_over);
         let unattended = !over && watcher.is_none();
         if self.format == Format::Json {
             let mut json = serde_json::to_value(event).unwrap_or_default();
@@ -104,13 +106,15 @@ impl Timeline {
             return;
         }
         print(&event.service);
-        for (name, shown) in [(Colour::Blue, &event.blue), (Colour::Green, &event.green)] {
+        for shown in &event.sides {
             let serves = if shown.weight > 0 { "serves" } else { "idle" };
-            print(&format!("  {:<6} {serves:<6}  {}", name.name(), line(shown)));
+            print(&format!("  {:<6} {serves:<6}  {}", shown.name, line(shown)));
         }
         let Some(record) = record else { return print("  never released") };
         let phase = phase_name(record.phase);
-        print(&format!("  release {} of {} ({}) to {}: {phase} since {}", record.id, record.image, short(&record.revision), record.to.name(), clock(record.since)));
+        let to = record.to.map(|to| format!(" to {}", to.name())).unwrap_or_default();
+        let (id, image, revision) = (&record.id, &record.image, short(&record.revision));
+        print(&format!("  release {id} of {image} ({revision}){to}: {phase} since {}", clock(record.since)));
         if let Some(why) = &record.why {
             print(&format!("  because {why}"));
         }
@@ -138,10 +142,6 @@ impl Shown {
 
 fn clock(at: Timestamp) -> String {
     at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
-}
-
-fn colour(name: &str, shown: &Shown) -> String {
-    format!("{name} {}", line(shown))
 }
 
 fn line(shown: &Shown) -> String {

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use super::Expansion;
 use super::registries::repository_name;
+use crate::address::{Address, ENVIRONMENT, PROJECT};
 use crate::environment::pipeline::Github;
 use crate::kinds::iam_role::IamRole;
 use crate::kinds::oidc_provider::OidcProvider;
 use crate::policy::{self, Policy, Statement};
 use crate::tags::Tags;
-use crate::value::Arg;
+use crate::value::{Arg, Output, Part, Template};
 
 const ISSUER: &str = "token.actions.githubusercontent.com";
 const AUDIENCE: &str = "sts.amazonaws.com";
@@ -80,22 +81,8 @@ const PUSH: &[&str] = &[
     "ecr:PutImage",
     "ecr:UploadLayerPart",
 ];
-/// What a release looks at. These calls name no resource, or all of them.
-const LOOK: &[&str] = &[
-    "application-autoscaling:Describe*",
-    "cloudwatch:DescribeAlarms",
-    "cloudwatch:GetMetricData",
-    "ec2:DescribeAvailabilityZones",
-    "ec2:DescribeSecurityGroups",
-    "ec2:DescribeSubnets",
-    "ecr:GetAuthorizationToken",
-    "ecs:Describe*",
-    "ecs:List*",
-    "ecs:RegisterTaskDefinition",
-    "elasticloadbalancing:Describe*",
-    "logs:DescribeLogGroups",
-    "tag:GetResources",
-];
+/// What a release looks at beside the configuration. These calls name no resource.
+const LOOK: &[&str] = &["cloudwatch:GetMetricData", "ecr:GetAuthorizationToken"];
 const PARAMETERS: &[&str] = &[
     "ssm:DeleteParameter",
     "ssm:GetParameter",
@@ -117,6 +104,25 @@ impl Arns<'_> {
         format!("arn:{}:{service}:{}:{}:{rest}", self.to.partition(), file.region, file.account)
     }
 
+    /// What generated names of this environment look like, and those of another whose name begins with this one's.
+    fn named(&self) -> String {
+        format!("{}-{}-*", self.to.file.project, self.to.name)
+    }
+
+    fn roles(&self) -> String {
+        let (file, environment) = (self.to.file, self.to.name);
+        format!("arn:{}:iam::{}:role/infra/{}/{environment}/*", self.to.partition(), file.account, file.project)
+    }
+
+    /// Only where the tags say that it is this environment's: `key` is `aws:ResourceTag` or `aws:RequestTag`.
+    fn ours(&self, statement: Statement, key: &str) -> Statement {
+        statement.when("StringEquals", &format!("{key}/{PROJECT}"), [self.to.file.project.as_str()]).when(
+            "StringEquals",
+            &format!("{key}/{ENVIRONMENT}"),
+            [self.to.name],
+        )
+    }
+
     fn parameters(&self) -> [String; 2] {
         let path = format!("parameter/infra/{}/{}", self.to.file.project, self.to.name);
         [self.of("ssm", &path), self.of("ssm", &format!("{path}/*"))]
@@ -132,21 +138,26 @@ impl Arns<'_> {
     }
 }
 
-/// What a release needs: images, task definitions, services, weights, one-off tasks, the lock and the history. It can
-/// hand over roles of this environment to tasks only.
+/// What a release needs: images, task definitions, services, weights, one-off tasks, the alarms and schedules that wait
+/// for the first one, the lock and the history. It reads what a plan reads, to know what waits for a release, and can hand
+/// over roles of this environment only: to tasks, and that of the scheduler to the scheduler.
 fn releasing(to: &Expansion) -> Vec<Statement> {
     let arns = Arns { to };
-    let (project, environment) = (&to.file.project, to.name);
+    let environment = to.name;
     let cluster = to.aws_name("main", 255);
-    let definitions = arns.of("ecs", &format!("task-definition/{project}-{environment}-*"));
+    let definitions = arns.of("ecs", &format!("task-definition/{}", arns.named()));
     let tasks = arns.of("ecs", &format!("task/{cluster}/*"));
-    let roles = format!("arn:{}:iam::{}:role/infra/{project}/{environment}/*", to.partition(), to.file.account);
-    let history = format!("log-group:/infra/{project}/{environment}");
-    vec![
+    let history = format!("log-group:/infra/{}/{environment}", to.file.project);
+    let mut statements = vec![
+        policy::allow(reads::READS, EVERYTHING).sid("Read"),
         policy::allow(LOOK, EVERYTHING).sid("Look"),
         policy::allow(PUSH, arns.repositories()).sid("Images"),
+        arns.ours(
+            policy::allow(&["ecs:RegisterTaskDefinition"], [definitions.clone()]).sid("Shapes"),
+            "aws:RequestTag",
+        ),
         policy::allow(&["ecs:UpdateService"], [arns.of("ecs", &format!("service/{cluster}/*"))]).sid("Services"),
-        policy::allow(&["ecs:RunTask"], [definitions.clone()]).sid("Jobs").when(
+        arns.ours(policy::allow(&["ecs:RunTask"], [definitions.clone()]).sid("Jobs"), "aws:ResourceTag").when(
             "ArnEquals",
             "ecs:cluster",
             [arns.of("ecs", &format!("cluster/{cluster}"))],
@@ -157,19 +168,26 @@ fn releasing(to: &Expansion) -> Vec<Statement> {
             "ecs:CreateAction",
             ["RegisterTaskDefinition", "RunTask"],
         ),
-        policy::allow(&["iam:PassRole"], [roles]).sid("Roles").when(
-            "StringEquals",
-            "iam:PassedToService",
-            ["ecs-tasks.amazonaws.com"],
+        pass([arns.roles()], "ecs-tasks.amazonaws.com").sid("Roles"),
+        arns.ours(
+            policy::allow(
+                &["elasticloadbalancing:ModifyRule"],
+                [arns.of("elasticloadbalancing", "listener-rule/app/*")],
+            )
+            .sid("Weights"),
+            "aws:ResourceTag",
         ),
-        policy::allow(&["elasticloadbalancing:ModifyRule"], EVERYTHING)
-            .sid("Weights")
-            .when("StringEquals", "aws:ResourceTag/infra:project", [project.as_str()])
-            .when("StringEquals", "aws:ResourceTag/infra:environment", [environment]),
-        policy::allow(&["application-autoscaling:RegisterScalableTarget"], EVERYTHING).sid("Scaling").when(
-            "StringEquals",
-            "application-autoscaling:service-namespace",
-            ["ecs"],
+        policy::allow(&["application-autoscaling:RegisterScalableTarget"], EVERYTHING)
+            .sid("Scaling")
+            .when("StringEquals", "application-autoscaling:service-namespace", ["ecs"])
+            .when("StringEquals", "application-autoscaling:scalable-dimension", ["ecs:service:DesiredCount"]),
+        arns.ours(
+            policy::allow(
+                &["cloudwatch:DisableAlarmActions", "cloudwatch:EnableAlarmActions"],
+                [arns.of("cloudwatch", &format!("alarm:{}", arns.named()))],
+            )
+            .sid("Alarms"),
+            "aws:ResourceTag",
         ),
         policy::allow(PARAMETERS, arns.parameters()).sid("Lock"),
         policy::allow(
@@ -179,7 +197,21 @@ fn releasing(to: &Expansion) -> Vec<Statement> {
         .sid("Logs"),
         policy::allow(&["logs:CreateLogStream", "logs:PutLogEvents"], [arns.of("logs", &format!("{history}:*"))])
             .sid("History"),
-    ]
+    ];
+    if to.file.jobs.values().any(|job| job.schedule.is_some()) {
+        let group = Part::Output(Output { of: Address::new("schedule_group", "main"), name: "name".to_owned() });
+        let schedules = vec![Part::Text(arns.of("scheduler", "schedule/")), group, Part::Text("/*".to_owned())];
+        let schedules = [Arg::Reference(Template(schedules))];
+        let role = Arg::<String>::output(&Address::new("iam_role", "scheduler"), "arn");
+        statements.push(policy::allow(&["scheduler:UpdateSchedule"], schedules).sid("Schedules"));
+        statements.push(pass([role], "scheduler.amazonaws.com").sid("Scheduler"));
+    }
+    statements
+}
+
+/// Handing over these roles to a service.
+fn pass(roles: impl IntoIterator<Item = impl Into<Arg<String>>>, service: &str) -> Statement {
+    policy::allow(&["iam:PassRole"], roles).when("StringEquals", "iam:PassedToService", [service])
 }
 
 /// What `infra plan` reads, and nothing that is secret.

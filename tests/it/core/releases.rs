@@ -1,5 +1,6 @@
 //! What waits for a release is told and is no change.
 
+use infra::plan::Verb;
 use insta::assert_snapshot;
 
 use super::scenario::{but, check, desired, live, planned, report};
@@ -151,6 +152,64 @@ fn an_image_of_the_file_waits_for_a_release() {
     Awaits release:
       api: image acme/api:7 → acme/api:8. Run: infra bluegreen run test api
     "#);
+}
+
+/// A port cannot be changed, so that both target groups are replaced, and what they share is shared by their successors.
+#[test]
+fn weights_go_over_to_new_target_groups() {
+    let desired = COLOURS.replace("port: 80,", "port: 81,");
+    assert_snapshot!(check(&desired, &green_serves()), @r#"
+    test (acme, account 123456789012, us-east-1)
+
+      ± replace target_group.api-blue   replacement: AWS cannot change port in place; the new one is made first
+          ~ port: 80 → 81  forces replacement
+      ± replace target_group.api-green  replacement: AWS cannot change port in place; the new one is made first
+          ~ port: 80 → 81  forces replacement
+      ~ update  ecs_service.api-blue    restarts it: load_balancers differs
+          - load_balancers: {container_name: "api", container_port: 80, target_group_arn: arn of target_group.api-blue}
+          + load_balancers: {container_name: "api", container_port: 80, target_group_arn: → arn of target_group.api-blue (replaced in this plan)}
+      ~ update  ecs_service.api-green   restarts it: load_balancers differs
+          - load_balancers: {container_name: "api", container_port: 80, target_group_arn: arn of target_group.api-green}
+          + load_balancers: {container_name: "api", container_port: 80, target_group_arn: → arn of target_group.api-green (replaced in this plan)}
+      ~ update  listener_rule.api       action differs
+          - action.forward: {target_group_arn: arn of target_group.api-blue, weight: 10}
+          - action.forward: {target_group_arn: arn of target_group.api-green, weight: 90}
+          + action.forward: {target_group_arn: → arn of target_group.api-blue (replaced in this plan), weight: 10}
+          + action.forward: {target_group_arn: → arn of target_group.api-green (replaced in this plan), weight: 90}
+
+    Plan: 2 to replace, 3 to update, 2 unchanged.
+    "#);
+    let desired = but(&desired, "listener_arn: listener-1", "listener_arn: listener-2");
+    assert_snapshot!(check(&desired, &green_serves()), @r#"
+    test (acme, account 123456789012, us-east-1)
+
+      ± replace listener_rule.api       replacement: AWS cannot change listener_arn in place; the old one goes first
+          - action.forward: {target_group_arn: arn of target_group.api-blue, weight: 10}
+          - action.forward: {target_group_arn: arn of target_group.api-green, weight: 90}
+          + action.forward: {target_group_arn: → arn of target_group.api-blue (replaced in this plan), weight: 10}
+          + action.forward: {target_group_arn: → arn of target_group.api-green (replaced in this plan), weight: 90}
+          ~ listener_arn: "listener-1" → "listener-2"  forces replacement
+      ± replace target_group.api-blue   replacement: AWS cannot change port in place; the new one is made first
+          ~ port: 80 → 81  forces replacement
+      ± replace target_group.api-green  replacement: AWS cannot change port in place; the new one is made first
+          ~ port: 80 → 81  forces replacement
+      ~ update  ecs_service.api-blue    restarts it: load_balancers differs
+          - load_balancers: {container_name: "api", container_port: 80, target_group_arn: arn of target_group.api-blue}
+          + load_balancers: {container_name: "api", container_port: 80, target_group_arn: → arn of target_group.api-blue (replaced in this plan)}
+      ~ update  ecs_service.api-green   restarts it: load_balancers differs
+          - load_balancers: {container_name: "api", container_port: 80, target_group_arn: arn of target_group.api-green}
+          + load_balancers: {container_name: "api", container_port: 80, target_group_arn: → arn of target_group.api-green (replaced in this plan)}
+
+    Plan: 3 to replace, 2 to update, 2 unchanged.
+    "#);
+    let plan = planned(&desired, &green_serves());
+    let made = plan.steps.node_weights().find_map(|step| match &step.verb {
+        Verb::Create(fields) if step.address.kind == "listener_rule" => Some(&fields["action"]),
+        _ => None,
+    });
+    let groups = serde_json::Value::from(made.unwrap())["forward"].clone();
+    let weights: Vec<_> = groups.as_array().unwrap().iter().map(|group| group["weight"].as_u64().unwrap()).collect();
+    assert_eq!(weights, [10, 90], "the new rule serves as the old one did");
 }
 
 #[test]

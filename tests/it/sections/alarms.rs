@@ -87,7 +87,7 @@ async fn alarms_come_by_themselves_and_change() {
     check_alarms(&found);
     check_dimensions(&site, &found).await;
     check_texts(&found, &composite);
-    check_page(&page(&site).await);
+    check_page(&page(&site, "acme-test-golden").await);
 
     site.edit("test", "  web-slow: { enabled: false }", "  api-errors: { above: 20, for: 10m, severity: warning }");
     site.edit("test", "  worker: { image: \"registry/worker:1\" }\n", "");
@@ -199,8 +199,9 @@ fn check_texts(found: &BTreeMap<String, MetricAlarm>, composite: &[CompositeAlar
     assert!(critical.alarm_actions().is_empty());
 }
 
-async fn page(site: &Site) -> Json {
-    let found = site.aws.cloudwatch().get_dashboard().dashboard_name("acme-test-golden").send().await.unwrap();
+/// What a dashboard holds.
+pub async fn page(site: &Site, name: &str) -> Json {
+    let found = site.aws.cloudwatch().get_dashboard().dashboard_name(name).send().await.unwrap();
     serde_json::from_str(found.dashboard_body().unwrap()).unwrap()
 }
 

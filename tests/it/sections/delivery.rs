@@ -19,6 +19,8 @@ registries:
   web: { keep: 20, releases: ["v*"], untagged: 14d, immutable: true, name: team/web }
 services:
   api: { image: "${registries.api.url}", port: 3000, cpu: 256, memory: 512, count: 1 }
+jobs:
+  clean: { service: api, command: [clean], schedule: rate(1 day) }
 pipeline:
   github: { repository: acme/shop, environment: production }
   provider: true
@@ -164,6 +166,18 @@ async fn pipeline(aws: &Aws) {
     let services = texts(&statement(&release, "Services")["Resource"]).into_iter().next().unwrap().to_owned();
     let service = aws.ecs().list_services().cluster(&cluster).send().await.unwrap().service_arns()[0].clone();
     assert!(service.starts_with(services.trim_end_matches('*')), "{service} {services}");
+    let schedules = texts(&statement(&release, "Schedules")["Resource"]).into_iter().next().unwrap().to_owned();
+    let schedule = aws.scheduler().list_schedules().send().await.unwrap().schedules()[0].arn().unwrap().to_owned();
+    assert!(schedule.starts_with(schedules.trim_end_matches('*')), "{schedule} {schedules}");
+    let scheduler = aws.iam().get_role().role_name("acme-test-scheduler").send().await.unwrap().role.unwrap();
+    assert_eq!(texts(&statement(&release, "Scheduler")["Resource"]), [scheduler.arn()].into());
+    let tags = |sid: &str, key: &str| {
+        let equals = &statement(&release, sid)["Condition"]["StringEquals"];
+        ["project", "environment"].map(|tag| texts(&equals[format!("{key}/infra:{tag}")]))
+    };
+    let ours = [["acme"].into(), ["test"].into()];
+    assert_eq!(tags("Shapes", "aws:RequestTag"), ours);
+    assert!(["Jobs", "Weights", "Alarms"].iter().all(|sid| tags(sid, "aws:ResourceTag") == ours), "{release}");
     let read = policy(aws, "acme-test-plan", "read").await;
     for (document, limit) in [(release, 10_240), (read, 10_240)] {
         assert!(document.to_string().len() < limit, "IAM takes {limit} characters");

@@ -1,0 +1,237 @@
+//! Releases of services without colours: ECS replaces the tasks, and goes back by itself where new ones do not start.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Alarm, Goal, Phase, Policy, Record, Rollout, Side, gate, spoken};
+
+/// What a decision rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// The service: what is running counts as healthy.
+    pub side: Side,
+    pub alarms: Vec<Alarm>,
+    pub record: Option<Record>,
+}
+
+/// One thing to do. After it, look again and ask again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Wait {
+        until: Timestamp,
+        on: String,
+    },
+    /// Run the job before the release, and note it in the record.
+    Migrate,
+    /// Let the service run the new revision, and note the count in the record.
+    Start {
+        count: u32,
+    },
+    /// Write this phase into the record.
+    Enter(Phase),
+    /// Let the service run what it ran before; nothing, where that was nothing.
+    RollBack {
+        why: String,
+    },
+    /// The old version runs again: note why.
+    TakenBack {
+        why: String,
+    },
+    Done,
+}
+
+/// What to do now.
+#[must_use]
+pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) -> Step {
+    let Some(record) = &observed.record else { return Step::Done };
+    let side = &observed.side;
+    let elapsed = now.duration_since(record.since).max(SignedDuration::ZERO);
+    let look = |on: String| Step::Wait { until: now + policy.look, on };
+    let replaced = || {
+        if side.running < side.desired {
+            format!("{} of {} tasks to run", side.running, side.desired)
+        } else {
+            "ECS to complete the deployment".to_owned()
+        }
+    };
+    let moving = side.rollout == Rollout::InProgress || side.running < side.desired;
+    match record.phase {
+        Phase::RolledBack if moving => look(replaced()),
+        Phase::Finished if goal == Goal::Back => Step::RollBack { why: super::ASKED.to_owned() },
+        Phase::Finished | Phase::RolledBack => Step::Done,
+        _ if goal == Goal::Back => Step::RollBack { why: super::ASKED.to_owned() },
+        Phase::Preparing => {
+            if policy.migrate && !record.migrated {
+                return Step::Migrate;
+            }
+            // There is no place beside what serves where the new version could wait.
+            if goal == Goal::Deployed {
+                return Step::Done;
+            }
+            if record.count == 0 {
+                return Step::Start { count: if side.desired > 0 { side.desired } else { policy.count.max(1) } };
+            }
+            if let Rollout::Failed(why) = &side.rollout {
+                // Where ECS has gone back already, there is nothing to be done.
+                let why = why.clone();
+                return if side.revision == record.revision { Step::RollBack { why } } else { Step::TakenBack { why } };
+            }
+            if side.revision != record.revision {
+                return Step::TakenBack {
+                    why: "ECS went back to the old version: the new tasks did not start".to_owned(),
+                };
+            }
+            if !moving {
+                return Step::Enter(Phase::Monitoring);
+            }
+            if elapsed <= policy.prepare {
+                return look(replaced());
+            }
+            let took = spoken(policy.prepare);
+            Step::RollBack { why: format!("after {took}, still waiting for {}", replaced()) }
+        }
+        _ if side.revision != record.revision => Step::TakenBack { why: "by hand".to_owned() },
+        _ => {
+            if let Some(alarm) = gate::firing(policy, &observed.alarms, Some(record.since)) {
+                return Step::RollBack { why: format!("the alarm {} went off", alarm.name) };
+            }
+            if side.running == 0 && side.desired > 0 {
+                return Step::RollBack { why: "no task runs".to_owned() };
+            }
+            if elapsed < policy.monitor {
+                let left = policy.monitor - elapsed;
+                return Step::Wait {
+                    until: now + left.min(policy.look),
+                    on: format!("the watch, {} left", spoken(left)),
+                };
+            }
+            Step::Enter(Phase::Finished)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        let release =
+            serde_json::json!({ "before": "migrate", "monitor": "10m", "rollback": { "alarms": ["critical"] } });
+        let release: crate::environment::releases::Release = serde_json::from_value(release).unwrap();
+        Policy { count: 2, ..Policy::from(&release) }
+    }
+
+    fn since() -> Timestamp {
+        "2026-03-02T08:00:00Z".parse().unwrap()
+    }
+
+    fn at(phase: Phase, minutes: i64, change: impl FnOnce(&mut Observed)) -> (Observed, Timestamp) {
+        let record = Record {
+            id: "r1".into(),
+            to: None,
+            image: "mail:2".into(),
+            revision: "mail:2".into(),
+            from: Some("mail:1".into()),
+            count: 3,
+            phase,
+            since: since(),
+            shifted: None,
+            migrated: true,
+            extended: false,
+            why: None,
+        };
+        let side = Side { revision: "mail:2".into(), desired: 3, running: 3, healthy: 3, ..Side::default() };
+        let mut observed = Observed { side, alarms: Vec::new(), record: Some(record) };
+        change(&mut observed);
+        (observed, since() + SignedDuration::from_mins(minutes))
+    }
+
+    fn does((observed, now): (Observed, Timestamp), goal: Goal) -> String {
+        match next(&policy(), goal, &observed, now) {
+            Step::Wait { on, until } => {
+                assert!(until > now);
+                format!("wait: {on}")
+            }
+            Step::RollBack { why } => format!("roll back: {why}"),
+            Step::TakenBack { why } => format!("taken back: {why}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn alarm(began: i64) -> Alarm {
+        Alarm { name: "a".into(), severity: "critical".into(), since: since() + SignedDuration::from_mins(began) }
+    }
+
+    #[test]
+    fn every_way_that_it_can_go() {
+        use Phase::{Finished, Monitoring, Preparing, RolledBack};
+        let record = |change: fn(&mut Record)| move |observed: &mut Observed| change(observed.record.as_mut().unwrap());
+        let rolling =
+            |observed: &mut Observed| (observed.side.rollout, observed.side.running) = (Rollout::InProgress, 1);
+        let failed = |observed: &mut Observed| observed.side.rollout = Rollout::Failed("exit code 1".into());
+        let old = |observed: &mut Observed| observed.side.revision = "mail:1".into();
+        let end = Goal::Finished;
+        for (name, case, goal, expected) in [
+            ("the job comes first", at(Preparing, 0, record(|record| record.migrated = false)), end, "Migrate"),
+            ("as many as run", at(Preparing, 0, record(|record| record.count = 0)), end, "Start { count: 3 }"),
+            (
+                "a first release",
+                at(Preparing, 0, |observed| {
+                    observed.side.desired = 0;
+                    observed.record.as_mut().unwrap().count = 0;
+                }),
+                end,
+                "Start { count: 2 }",
+            ),
+            ("a deploy does not replace", at(Preparing, 0, record(|record| record.count = 0)), Goal::Deployed, "Done"),
+            ("tasks are replaced", at(Preparing, 1, rolling), end, "wait: 1 of 3 tasks to run"),
+            (
+                "old tasks end",
+                at(Preparing, 1, |observed| observed.side.rollout = Rollout::InProgress),
+                end,
+                "wait: ECS to complete the deployment",
+            ),
+            (
+                "for too long",
+                at(Preparing, 16, rolling),
+                end,
+                "roll back: after 15 min, still waiting for 1 of 3 tasks to run",
+            ),
+            ("it failed and stays", at(Preparing, 1, failed), end, "roll back: exit code 1"),
+            (
+                "ECS has gone back",
+                at(Preparing, 1, |observed| {
+                    old(observed);
+                    failed(observed);
+                }),
+                end,
+                "taken back: exit code 1",
+            ),
+            ("replaced", at(Preparing, 1, |_| ()), end, "Enter(Monitoring)"),
+            ("asked back while it starts", at(Preparing, 1, rolling), Goal::Back, "roll back: asked for"),
+            ("the watch", at(Monitoring, 4, |_| ()), end, "wait: the watch, 6 min left"),
+            (
+                "an alarm",
+                at(Monitoring, 4, |observed| observed.alarms.push(alarm(1))),
+                end,
+                "roll back: the alarm a went off",
+            ),
+            (
+                "an alarm of before",
+                at(Monitoring, 4, |observed| observed.alarms.push(alarm(-1))),
+                end,
+                "wait: the watch, 6 min left",
+            ),
+            ("all tasks died", at(Monitoring, 4, |observed| observed.side.running = 0), end, "roll back: no task runs"),
+            ("somebody went back", at(Monitoring, 4, old), end, "taken back: by hand"),
+            ("the watch is over", at(Monitoring, 10, |_| ()), end, "Enter(Finished)"),
+            ("asked back", at(Monitoring, 4, |_| ()), Goal::Back, "roll back: asked for"),
+            ("finished", at(Finished, 0, |_| ()), end, "Done"),
+            ("another service was taken back", at(Finished, 0, |_| ()), Goal::Back, "roll back: asked for"),
+            ("taken back, the old ones start", at(RolledBack, 0, rolling), end, "wait: 1 of 3 tasks to run"),
+            ("taken back", at(RolledBack, 0, |_| ()), Goal::Back, "Done"),
+            ("no release", at(Preparing, 0, |observed| observed.record = None), end, "Done"),
+        ] {
+            assert_eq!(does(case, goal), expected, "{name}");
+        }
+    }
+}

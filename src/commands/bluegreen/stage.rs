@@ -1,0 +1,106 @@
+//! An environment and the services that are released in it: read, locked, and ready.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use super::Policy;
+use super::timeline::Timeline;
+use crate::commands::session::{self, Session};
+use crate::commands::{Source, say};
+use crate::environment::Loaded;
+use crate::lock::{Held, Holder, Lock};
+use crate::release::{self, Parts, Release, World};
+
+impl Policy {
+    fn change(&self, release: &mut crate::environment::releases::Release) {
+        release.verify = self.verify.unwrap_or(release.verify);
+        release.monitor = self.monitor.unwrap_or(release.monitor);
+        release.keep = self.keep.unwrap_or(release.keep);
+        if self.canary.is_some() || self.linear.is_some() || self.at_once {
+            (release.canary, release.linear) = (self.canary, self.linear);
+        }
+        release.rollback.errors = self.errors.or(release.rollback.errors);
+        release.rollback.latency = self.latency.or(release.rollback.latency);
+        release.rollback.unhealthy = self.unhealthy.or(release.rollback.unhealthy);
+    }
+}
+
+/// An environment and some of its services, ready to be released.
+pub struct Stage {
+    pub loaded: Loaded,
+    pub world: World,
+    pub parts: Vec<Arc<Parts>>,
+    despite_alarms: bool,
+}
+
+impl Stage {
+    pub async fn open(source: &Source, env: &str, services: &[String], policy: &Policy) -> Result<Self> {
+        let mut loaded = session::load(source, env)?;
+        for name in services {
+            release::service(&loaded, name)?;
+        }
+        for (name, service) in &mut loaded.file.services {
+            if services.contains(name) {
+                policy.change(&mut service.release);
+            }
+        }
+        let (session, desired) = Session::open(&loaded).await?;
+        let world = World::read(&session.aws, session.scope(&desired), desired).await?;
+        let parts = services.iter().map(|name| Ok(Arc::new(world.parts(&loaded, name)?))).collect::<Result<_>>()?;
+        Ok(Self { loaded, world, parts, despite_alarms: policy.despite_alarms })
+    }
+
+    /// The locks of all its services. None is kept where one cannot be had.
+    pub async fn lock(&self, command: &str, by_force: bool) -> Result<Vec<(Lock<'_>, Held)>> {
+        let mut locks = Vec::new();
+        for parts in &self.parts {
+            let desired = &self.world.desired;
+            let lock = Lock::of_release(&self.world.aws, &desired.project, &desired.environment, &parts.service);
+            let (aws, holder) = (Arc::clone(&self.world.aws), Holder::this(command));
+            let held = if by_force { lock.take_over(aws, holder).await } else { lock.acquire(aws, holder).await };
+            match held {
+                Ok(held) => locks.push((lock, held)),
+                Err(refused) => {
+                    unlock(locks).await;
+                    return Err(refused.into());
+                }
+            }
+        }
+        Ok(locks)
+    }
+
+    pub fn releases(&self, locks: &[(Lock<'_>, Held)], timeline: &Arc<Timeline>) -> Result<Vec<Release>> {
+        let of = |(parts, (_, held)): (&Arc<Parts>, &(Lock<'_>, Held))| {
+            let mut release = Release::of(&self.world, &self.loaded, parts, &timeline.teller())?.until(held.lost());
+            release.shared.policy.despite_alarms = self.despite_alarms;
+            Ok(release)
+        };
+        self.parts.iter().zip(locks).map(of).collect()
+    }
+
+    pub fn name(&self) -> &str {
+        &self.loaded.name
+    }
+}
+
+/// Gives locks back.
+pub async fn unlock(locks: Vec<(Lock<'_>, Held)>) {
+    for (lock, held) in locks {
+        if let Err(failure) = lock.release(held).await {
+            say(&format!("the lock could not be given back and expires by itself: {failure}"));
+        }
+    }
+}
+
+/// Runs until it is done, or the user has had enough.
+pub async fn guarded<T>(stage: &Stage, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = crate::commands::interrupted() => bail!(
+            "stopped; the release stands where it is and nobody watches it\n  go on with the same command, or: infra bluegreen rollback {} {}",
+            stage.name(),
+            stage.parts.iter().map(|parts| parts.service.as_str()).collect::<Vec<_>>().join(" ")
+        ),
+    }
+}

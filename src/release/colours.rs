@@ -1,0 +1,275 @@
+//! Releases between two colours: which move does what.
+
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use super::checks::Checks;
+use super::parts::{Colours, Way};
+use super::{Event, Outcome, Serving, Shared, Shown, act, observe, phase_name, short, wait};
+use crate::bluegreen::{self, Both, Colour, Goal, Move, Observed, Phase, Policy, Record, Sample, Side, Weights};
+use crate::environment::services::Service;
+use crate::kind::Failure;
+
+/// How long before now metrics are read where nothing else says since when.
+const BACK: SignedDuration = SignedDuration::from_mins(10);
+
+/// Two colours, and one rule that shares the traffic between them.
+pub struct Method {
+    checks: Checks,
+    /// Metrics change slowly and are read seldom.
+    metrics: Mutex<Option<(Timestamp, Both<Vec<Sample>>)>>,
+}
+
+/// A look, and when it was.
+struct Seen {
+    observed: Observed,
+    at: Timestamp,
+}
+
+#[async_trait]
+impl super::Method for Method {
+    async fn step(&self, shared: &Shared, policy: &Policy, goal: Goal) -> Result<Option<Outcome>> {
+        let Seen { observed, at } = self.look(shared).await?;
+        let next = bluegreen::next(policy, goal, &observed, at);
+        if next != Move::Done {
+            (shared.tell)(&event(shared, &observed, at, &next));
+        }
+        let Some(record) = observed.record.clone() else { return Err(shared.no_release()) };
+        match next {
+            Move::Wait { until, .. } => tokio::time::sleep(wait(until.duration_since(at))).await,
+            Move::Done if record.phase == Phase::RolledBack => {
+                return Ok(Some(Outcome::TakenBack { why: record.why.unwrap_or_else(|| "by hand".to_owned()) }));
+            }
+            Move::Done => return Ok(Some(Outcome::Reached)),
+            Move::Halt { why, help } => return Ok(Some(Outcome::Halted { why, help })),
+            next => act(shared, next, record, &observed).await?,
+        }
+        Ok(None)
+    }
+
+    async fn survey(&self, shared: &Shared) -> Result<Event, Failure> {
+        let Seen { mut observed, at } = self.look(shared).await?;
+        let since = observed.record.as_ref().and_then(|record| record.shifted).unwrap_or(at - BACK).max(at - BACK);
+        observed.samples = self.samples(shared, since, at).await?;
+        let next = bluegreen::next(&shared.policy, Goal::Finished, &observed, at);
+        Ok(event(shared, &observed, at, &next))
+    }
+
+    async fn serving(&self, shared: &Shared) -> Result<Serving> {
+        let colours = colours(shared)?;
+        let (sides, (weights, _)) = tokio::try_join!(
+            observe::sides(&shared.aws, &shared.parts.cluster, colours),
+            observe::rules(&shared.aws, colours)
+        )?;
+        let Some(active) = Colour::ALL.into_iter().find(|colour| *weights.of(*colour) == 100) else {
+            let Weights { blue, green } = weights;
+            bail!(
+                "the traffic of {} is split by hand: blue {blue}, green {green}; no release has done that\n  give all of it to one \
+                 colour in the listener rule, then run the same command again",
+                shared.parts.service
+            );
+        };
+        let side = sides.of(active);
+        Ok(Serving {
+            revision: (side.desired > 0).then(|| side.revision.clone()),
+            ecs: colours.ecs.of(active).clone(),
+            next: Some(active.other()),
+        })
+    }
+}
+
+fn colours(shared: &Shared) -> Result<&Colours, Failure> {
+    match &shared.parts.way {
+        Way::Colours(colours) => Ok(colours),
+        Way::Rolling(_) => Err(Failure::new("release", "Defect", "the service has no colours")),
+    }
+}
+
+impl Method {
+    pub fn of(service: &Service) -> Self {
+        let route = service.route.clone().unwrap_or_default();
+        Self { checks: Checks::of(&service.release.checks, &route), metrics: Mutex::new(None) }
+    }
+
+    /// Everything that a decision rests on.
+    async fn look(&self, shared: &Shared) -> Result<Seen, Failure> {
+        let colours = colours(shared)?;
+        let aws = &shared.aws;
+        let (record, sides, (weights, test)) = tokio::try_join!(
+            shared.read(),
+            observe::sides(aws, &shared.parts.cluster, colours),
+            observe::rules(aws, colours),
+        )?;
+        let now = Timestamp::now();
+        let phase = record.as_ref().map(|record| record.phase);
+        let (mut samples, mut alarms, mut checks) = (Both::default(), Vec::new(), None);
+        if let Some(record) = &record {
+            let since = record.shifted.unwrap_or(now - BACK);
+            if matches!(phase, Some(Phase::Shifting(_) | Phase::Monitoring | Phase::Keeping)) {
+                (samples, alarms) =
+                    tokio::try_join!(self.samples(shared, since, now), observe::alarms(aws, &shared.parts.alarms))?;
+            } else if phase == Some(Phase::Verifying) {
+                alarms = observe::alarms(aws, &shared.parts.alarms).await?;
+            }
+            if matches!(phase, Some(Phase::Verifying | Phase::Monitoring)) {
+                checks = self.checks.ask(&colours.door).await;
+            }
+        }
+        Ok(Seen { observed: Observed { sides, weights, test, samples, alarms, checks, record }, at: now })
+    }
+
+    async fn samples(&self, shared: &Shared, since: Timestamp, now: Timestamp) -> Result<Both<Vec<Sample>>, Failure> {
+        let fresh = shared.policy.period.min(shared.policy.look * 3);
+        let known = self.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((at, samples)) = known
+            && now.duration_since(at) < fresh
+        {
+            return Ok(samples);
+        }
+        let samples = observe::samples(&shared.aws, colours(shared)?, since, shared.policy.period).await?;
+        *self.metrics.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, samples.clone()));
+        Ok(samples)
+    }
+}
+
+async fn act(shared: &Shared, next: Move, mut record: Record, observed: &Observed) -> Result<()> {
+    let (aws, colours, cluster) = (&shared.aws, colours(shared)?, &shared.parts.cluster);
+    match next {
+        Move::Migrate => match shared.migrate(&record).await? {
+            Ok(()) => record.migrated = true,
+            Err(why) => return enter(shared, Phase::RolledBack, record, Some(why), observed).await,
+        },
+        Move::Start { colour, revision, count } => {
+            let side = observed.sides.of(colour);
+            record.count = count;
+            shared.write(&record).await?;
+            act::hold(aws, colours.scalers.of(colour).as_ref(), true).await?;
+            let again = side.revision == revision && side.desired == 0;
+            return act::start(aws, cluster, colours.ecs.of(colour), &revision, Some(count), again).await;
+        }
+        Move::Try(colour) => return act::weigh(aws, colours, &colours.test, Weights::with(colour, 100)).await,
+        Move::Shift { from, to } => return shift(shared, record, from, to).await,
+        Move::Enter(phase) => return enter(shared, phase, record, None, observed).await,
+        Move::Extend => record.extended = true,
+        Move::Stop(colour) => {
+            act::hold(aws, colours.scalers.of(colour).as_ref(), true).await?;
+            return act::scale(aws, cluster, colours.ecs.of(colour), 0).await;
+        }
+        Move::Abandon { why } => return enter(shared, Phase::RolledBack, record, Some(why), observed).await,
+        Move::RollBack { from, to, why } => {
+            // Traffic first: everything else can wait.
+            if rules_are(shared, from).await? {
+                act::weigh(aws, colours, &colours.rule, to).await?;
+                return enter(shared, Phase::RolledBack, record, Some(why), observed).await;
+            }
+            return Ok(());
+        }
+        Move::Wait { .. } | Move::Halt { .. } | Move::Done => return Ok(()),
+    }
+    shared.write(&record).await
+}
+
+/// Whether the weights are still those that the decision saw. If not, the next look decides anew.
+async fn rules_are(shared: &Shared, expected: Weights) -> Result<bool, Failure> {
+    Ok(observe::rules(&shared.aws, colours(shared)?).await?.0 == expected)
+}
+
+async fn shift(shared: &Shared, mut record: Record, from: Weights, to: Weights) -> Result<()> {
+    let (aws, colours) = (&shared.aws, colours(shared)?);
+    let Some(colour) = record.to else { return Ok(()) };
+    if *to.of(colour) == 100 {
+        // Without traffic it would shrink, and could not take the traffic back.
+        act::hold(aws, colours.scalers.of(colour.other()).as_ref(), true).await?;
+    }
+    if record.shifted.is_none() {
+        record.shifted = Some(Timestamp::now());
+        shared.write(&record).await?;
+    }
+    // Both again, as late as can be: somebody may have taken the release back meanwhile.
+    let (same, now) = tokio::try_join!(rules_are(shared, from), shared.read())?;
+    let unchanged = now.is_some_and(|now| now.id == record.id && now.phase == record.phase);
+    if same && unchanged { act::weigh(aws, colours, &colours.rule, to).await } else { Ok(()) }
+}
+
+/// What belongs to a phase is done before the record says that it has begun, so that nothing is left out by a kill.
+async fn enter(shared: &Shared, phase: Phase, record: Record, why: Option<String>, observed: &Observed) -> Result<()> {
+    let (aws, colours) = (&shared.aws, colours(shared)?);
+    let Some(to) = record.to else { return Ok(()) };
+    match phase {
+        Phase::Monitoring => act::scalers(aws, &colours.scalers, to).await?,
+        Phase::Keeping => {
+            shared.jobs_follow(&record.image).await?;
+            act::awake(aws, &shared.parts).await?;
+        }
+        Phase::RolledBack if record.shifted.is_some() => {
+            let (new, old) = (observed.sides.of(to), observed.sides.of(to.other()));
+            // What the new colour has grown to is what the load needs.
+            if old.desired > 0 && new.desired > old.desired {
+                act::scale(aws, &shared.parts.cluster, colours.ecs.of(to.other()), new.desired).await?;
+            }
+            act::scalers(aws, &colours.scalers, to.other()).await?;
+            if let (Phase::Keeping, Some(from)) = (record.phase, &record.from) {
+                shared.jobs_follow(&shared.image_of(from).await?).await?;
+            }
+        }
+        _ => {}
+    }
+    shared.note(phase, record, why).await
+}
+
+fn event(shared: &Shared, observed: &Observed, at: Timestamp, next: &Move) -> Event {
+    let shown = |colour: Colour| {
+        let side: &Side = observed.sides.of(colour);
+        let samples = observed.samples.of(colour);
+        let recent = || samples.iter().rev().take(5);
+        let requests: f64 = recent().map(|sample| sample.requests).sum();
+        let errors: f64 = recent().map(|sample| sample.errors).sum();
+        let last = samples.iter().rev().find(|sample| sample.requests > 0.0);
+        Shown {
+            name: colour.name(),
+            revision: short(&side.revision).to_owned(),
+            healthy: side.healthy,
+            desired: side.desired,
+            weight: *observed.weights.of(colour),
+            requests: (!samples.is_empty()).then_some(requests),
+            errors: (requests > 0.0).then(|| errors / requests * 100.0),
+            p50: last.and_then(|sample| sample.p50),
+            p95: last.and_then(|sample| sample.p95),
+        }
+    };
+    let record = observed.record.as_ref();
+    Event {
+        at,
+        service: shared.parts.service.clone(),
+        release: record.map(|record| record.id.clone()),
+        phase: record.map(|record| record.phase),
+        sides: Colour::ALL.map(shown).to_vec(),
+        does: doing(shared, next),
+        waits: matches!(next, Move::Wait { .. }),
+    }
+}
+
+fn doing(shared: &Shared, next: &Move) -> String {
+    match next {
+        Move::Wait { on, .. } => on.clone(),
+        Move::Migrate => {
+            let job = shared.parts.before.as_ref().map(|(job, _)| job.name.as_str()).unwrap_or_default();
+            format!("run the job {job}")
+        }
+        Move::Start { colour, revision, count } => format!("start {count} of {} on {}", short(revision), colour.name()),
+        Move::Try(colour) => format!("lead the test rule to {}", colour.name()),
+        Move::Shift { to, .. } => format!("set the weights to blue {}, green {}", to.blue, to.green),
+        Move::Enter(phase) => format!("go on: {}", phase_name(*phase)),
+        Move::Extend => "watch as long once more: there was no traffic".to_owned(),
+        Move::Stop(colour) => format!("stop {}", colour.name()),
+        Move::Abandon { why } => format!("give up before any traffic: {why}"),
+        Move::RollBack { to, why, .. } => {
+            format!("take it back, weights to blue {}, green {}: {why}", to.blue, to.green)
+        }
+        Move::Halt { why, .. } => format!("stop here: {why}"),
+        Move::Done => "done".to_owned(),
+    }
+}

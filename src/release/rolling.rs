@@ -1,0 +1,164 @@
+//! Releases that replace tasks one by one: which step does what.
+
+use anyhow::Result;
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::parts::{Rolling, Way};
+use super::{Event, Outcome, Serving, Shared, Shown, act, autopsy, observe, phase_name, short, wait};
+use crate::bluegreen::rolling::{self, Observed, Step};
+use crate::bluegreen::{Goal, Phase, Policy, Record, Rollout};
+use crate::kind::Failure;
+use crate::kinds::ecs_rollout;
+
+/// ECS's own deployments.
+pub struct Method;
+
+#[async_trait]
+impl super::Method for Method {
+    async fn step(&self, shared: &Shared, policy: &Policy, goal: Goal) -> Result<Option<Outcome>> {
+        let (observed, at) = look(shared).await?;
+        let next = rolling::next(policy, goal, &observed, at);
+        if next != Step::Done {
+            (shared.tell)(&event(shared, &observed, at, &next));
+        }
+        let Some(record) = observed.record.clone() else { return Err(shared.no_release()) };
+        match next {
+            Step::Wait { until, .. } => tokio::time::sleep(wait(until.duration_since(at))).await,
+            Step::Done if record.phase == Phase::RolledBack => {
+                return Ok(Some(Outcome::TakenBack { why: record.why.unwrap_or_else(|| "by hand".to_owned()) }));
+            }
+            Step::Done => return Ok(Some(Outcome::Reached)),
+            next => act(shared, next, record, &observed).await?,
+        }
+        Ok(None)
+    }
+
+    async fn survey(&self, shared: &Shared) -> Result<Event, Failure> {
+        let (observed, at) = look(shared).await?;
+        Ok(event(shared, &observed, at, &rolling::next(&shared.policy, Goal::Finished, &observed, at)))
+    }
+
+    async fn serving(&self, shared: &Shared) -> Result<Serving> {
+        let (observed, _) = look(shared).await?;
+        let side = observed.side;
+        let ecs = of(shared)?.ecs.clone();
+        Ok(Serving { revision: (side.desired > 0).then_some(side.revision), ecs, next: None })
+    }
+}
+
+fn of(shared: &Shared) -> Result<&Rolling, Failure> {
+    match &shared.parts.way {
+        Way::Rolling(rolling) => Ok(rolling),
+        Way::Colours(_) => Err(Failure::new("release", "Defect", "the service has two colours")),
+    }
+}
+
+async fn look(shared: &Shared) -> Result<(Observed, Timestamp), Failure> {
+    let (aws, rolling) = (&shared.aws, of(shared)?);
+    let request = aws.ecs().describe_services().cluster(&shared.parts.cluster).services(&rolling.ecs);
+    let (services, record) = tokio::try_join!(aws.call("ecs:DescribeServices", request.send()), shared.read())?;
+    let missing = || Failure::new("ecs:DescribeServices", "ServiceNotFoundException", rolling.ecs.as_str());
+    let service = services.services().first().ok_or_else(missing)?;
+    let mut side = observe::side(aws, service, &[]).await?;
+    side.healthy = side.running;
+    // Where ECS has gone back, the deployment that failed is no longer the first one.
+    if let Some(record) = record.as_ref().filter(|record| record.phase == Phase::Preparing && record.count > 0)
+        && side.revision != record.revision
+    {
+        let why = autopsy::of(aws, service).await?;
+        side.rollout = Rollout::Failed(format!("ECS went back to the old version by itself; {why}"));
+    } else if service.deployments().len() > 1 && side.rollout == Rollout::Completed {
+        side.rollout = Rollout::InProgress;
+    }
+    if let Some(why) = ecs_rollout::gone_back(service, Timestamp::now()).filter(|_| side.rollout == Rollout::InProgress)
+    {
+        side.rollout = Rollout::Failed(why);
+    }
+    let watched = record.as_ref().is_some_and(|record| record.phase == Phase::Monitoring);
+    let alarms = if watched { observe::alarms(aws, &shared.parts.alarms).await? } else { Vec::new() };
+    Ok((Observed { side, alarms, record }, Timestamp::now()))
+}
+
+async fn act(shared: &Shared, next: Step, mut record: Record, observed: &Observed) -> Result<()> {
+    let (aws, rolling, cluster) = (&shared.aws, of(shared)?, &shared.parts.cluster);
+    match next {
+        Step::Migrate => match shared.migrate(&record).await? {
+            Ok(()) => {
+                record.migrated = true;
+                shared.write(&record).await
+            }
+            Err(why) => shared.note(Phase::RolledBack, record, Some(why)).await,
+        },
+        Step::Start { count } => {
+            // A scaler that was held until the first release leaves a number within its bounds alone.
+            let idle = observed.side.desired == 0;
+            let again = observed.side.revision == record.revision;
+            act::start(aws, cluster, &rolling.ecs, &record.revision, idle.then_some(count), again).await?;
+            record.count = count;
+            shared.write(&record).await
+        }
+        Step::Enter(phase) => {
+            if phase == Phase::Finished {
+                act::hold(aws, rolling.scaler.as_ref(), false).await?;
+                shared.jobs_follow(&record.image).await?;
+                act::awake(aws, &shared.parts).await?;
+            }
+            shared.note(phase, record, None).await
+        }
+        Step::RollBack { why } => {
+            match &record.from {
+                Some(from) => {
+                    act::start(aws, cluster, &rolling.ecs, from, None, false).await?;
+                    if record.phase == Phase::Finished {
+                        shared.jobs_follow(&shared.image_of(from).await?).await?;
+                    }
+                }
+                None => act::scale(aws, cluster, &rolling.ecs, 0).await?,
+            }
+            shared.note(Phase::RolledBack, record, Some(why)).await
+        }
+        Step::TakenBack { why } => shared.note(Phase::RolledBack, record, Some(why)).await,
+        Step::Wait { .. } | Step::Done => Ok(()),
+    }
+}
+
+fn event(shared: &Shared, observed: &Observed, at: Timestamp, next: &Step) -> Event {
+    let record = observed.record.as_ref();
+    let does = match next {
+        Step::Wait { on, .. } => on.clone(),
+        Step::Migrate => {
+            let job = shared.parts.before.as_ref().map(|(job, _)| job.name.as_str()).unwrap_or_default();
+            format!("run the job {job}")
+        }
+        Step::Start { .. } => {
+            let revision = record.map(|record| short(&record.revision)).unwrap_or_default();
+            format!("replace the tasks by {revision}")
+        }
+        Step::Enter(phase) => format!("go on: {}", phase_name(*phase)),
+        Step::RollBack { why } => format!("take it back: {why}"),
+        Step::TakenBack { why } => format!("it was taken back: {why}"),
+        Step::Done => "done".to_owned(),
+    };
+    let side = &observed.side;
+    let shown = Shown {
+        name: "tasks",
+        revision: short(&side.revision).to_owned(),
+        healthy: side.healthy,
+        desired: side.desired,
+        weight: 100,
+        requests: None,
+        errors: None,
+        p50: None,
+        p95: None,
+    };
+    Event {
+        at,
+        service: shared.parts.service.clone(),
+        release: record.map(|record| record.id.clone()),
+        phase: record.map(|record| record.phase),
+        sides: vec![shown],
+        does,
+        waits: matches!(next, Step::Wait { .. }),
+    }
+}
