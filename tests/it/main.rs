@@ -20,6 +20,7 @@ mod namespaces;
 mod network;
 mod proxy;
 mod rds;
+mod releases;
 mod rights;
 mod route_table;
 mod scaling;

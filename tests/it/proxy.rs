@@ -32,6 +32,9 @@ impl Call {
     }
 }
 
+/// Stands for every operation that changes something.
+pub const ANY_WRITE: &str = "any write";
+
 /// Where to stop: the `nth` call (from 1) of an operation is held, before or after the emulator has executed it.
 #[derive(Clone, Copy, Debug)]
 pub struct StopAt {
@@ -45,6 +48,7 @@ pub struct Proxy {
     calls: Arc<Mutex<Vec<Call>>>,
     /// Told when the call to stop at has come.
     pub stopped: Arc<Notify>,
+    held: Arc<Mutex<String>>,
     release: Arc<Semaphore>,
 }
 
@@ -56,6 +60,7 @@ struct Shared {
     count: AtomicUsize,
     stop: Option<StopAt>,
     stopped: Arc<Notify>,
+    held: Arc<Mutex<String>>,
     release: Arc<Semaphore>,
 }
 
@@ -64,6 +69,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let (calls, stopped, release) = (Arc::default(), Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+        let held = Arc::<Mutex<String>>::default();
         let shared = Arc::new(Shared {
             upstream: upstream.trim_end_matches('/').to_owned(),
             client: Client::builder(TokioExecutor::new()).build_http(),
@@ -71,6 +77,7 @@ impl Proxy {
             count: AtomicUsize::new(0),
             stop,
             stopped: Arc::clone(&stopped),
+            held: Arc::clone(&held),
             release: Arc::clone(&release),
         });
         tokio::spawn(async move {
@@ -82,12 +89,17 @@ impl Proxy {
                 tokio::spawn(async move { drop(serving.await) });
             }
         });
-        Self { endpoint, calls, stopped, release }
+        Self { endpoint, calls, stopped, held, release }
     }
 
     /// Lets the call that is held go on.
     pub fn release(&self) {
         self.release.close();
+    }
+
+    /// The operation of the call that is held.
+    pub fn held(&self) -> String {
+        self.held.lock().unwrap().clone()
     }
 
     /// The calls so far, in the order of their answers.
@@ -101,23 +113,26 @@ impl Shared {
         let (mut parts, body) = request.into_parts();
         let body = body.collect().await.expect("a whole request").to_bytes();
         let call = identify(&parts, &body);
-        let stop = self.stop.filter(|stop| stop.operation == call.operation);
+        let meant = |operation| operation == call.operation || (operation == ANY_WRITE && !call.reads());
+        let stop = self.stop.filter(|stop| meant(stop.operation));
         let stop = stop.filter(|stop| self.count.fetch_add(1, Ordering::SeqCst) + 1 == stop.nth);
         if stop.is_some_and(|stop| !stop.executed) {
-            self.hold().await;
+            self.hold(&call).await;
         }
         parts.uri = format!("{}{}", self.upstream, parts.uri).parse::<Uri>().expect("a path");
         let answer = self.client.request(Request::from_parts(parts, Full::new(body))).await.expect("an answer");
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.expect("a whole answer").to_bytes();
-        self.calls.lock().unwrap().push(Call { status: parts.status.as_u16(), ..call });
+        let call = Call { status: parts.status.as_u16(), ..call };
+        self.calls.lock().unwrap().push(call.clone());
         if stop.is_some_and(|stop| stop.executed) {
-            self.hold().await;
+            self.hold(&call).await;
         }
         Ok(Response::from_parts(parts, Full::new(body)))
     }
 
-    async fn hold(&self) {
+    async fn hold(&self, call: &Call) {
+        call.operation.clone_into(&mut self.held.lock().unwrap());
         self.stopped.notify_one();
         // It gives no permit; it is closed when the call may go on.
         drop(self.release.acquire().await);

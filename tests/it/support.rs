@@ -34,6 +34,11 @@ impl Emulator {
         Self::run(&[]).expect("this needs no Python of its own")
     }
 
+    /// One whose tasks are processes and whose load balancers forward, at the address in `HTTP_PROXY`.
+    pub fn with_data_plane() -> Self {
+        Self::run(&["--data-plane"]).expect("this needs no Python of its own")
+    }
+
     /// LocalStack itself; `None` where its Python is missing, of which a line tells that no test runner swallows.
     pub fn localstack() -> Option<Self> {
         Self::run(&["--localstack"])

@@ -1,0 +1,12 @@
+//! Releases under traffic: tasks are processes, the load balancer forwards to them, and clients do not ask twice.
+//! `cargo nextest run releases --no-capture` shows the figures.
+
+mod back;
+mod bad;
+mod by_hand;
+mod disturbed;
+mod killed;
+mod load;
+mod operator;
+mod site;
+mod whole;

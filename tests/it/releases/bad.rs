@@ -1,0 +1,82 @@
+//! Releases that must not be: each is taken back by itself, says why, and leaves the old version where it was.
+
+use std::time::Instant;
+
+use super::load::Report;
+use super::operator::Told;
+use super::site::Site;
+
+/// A version that answers badly once it has traffic.
+#[tokio::test]
+async fn versions_that_answer_badly_are_taken_back() {
+    let site = Site::start().await;
+    site.bluegreen(&["run", "test", "api", "--tag", "v1", "--monitor", "1s", "--keep", "0s"]).end().await.well();
+    // It would find them before they get any traffic.
+    site.edit("test", "checks: [{ path: /health }]", "checks: []");
+
+    let (told, report) = release(&site, "v2-errors5", &[]).await;
+    assert!(told.taken_back().contains("of the requests failed in 3 s"), "{}", told.taken_back());
+    let bad = report.failures();
+    assert!(bad.iter().all(|answer| answer.version() == "v2-errors5"), "{report}");
+    took("5 % errors", bad[0].sent + bad[0].took, report.last_to("v2-errors5").unwrap(), &told, &report);
+
+    let (told, report) = release(&site, "v3-slow3000", &["--canary", "10% for 1h"]).await;
+    assert!(told.taken_back().contains("answers took"), "{}", told.taken_back());
+    assert!(report.failures().is_empty(), "slow is not wrong: {report}");
+    took(
+        "3 s latency",
+        report.first_from("v3-slow3000").unwrap(),
+        report.last_to("v3-slow3000").unwrap(),
+        &told,
+        &report,
+    );
+
+    // All its tasks die at once, while it has all traffic.
+    let (told, report) = release(&site, "v4-crash8", &["--monitor", "1h"]).await;
+    assert!(told.taken_back().contains("healthy"), "{}", told.taken_back());
+    let bad = report.failures();
+    let last = bad.iter().map(|answer| answer.sent).max().unwrap();
+    took("death after the switch", bad[0].sent + bad[0].took, last, &told, &report);
+}
+
+/// A version that does not come up, or that a job or a check finds wanting: it gets no traffic.
+#[tokio::test]
+async fn versions_that_do_not_come_up_get_no_traffic() {
+    let site = Site::start().await;
+    site.bluegreen(&["run", "test", "api", "--tag", "v1", "--monitor", "1s", "--keep", "0s"]).end().await.well();
+    let cases: [(&str, &[&str]); 5] = [
+        ("v2-crash", &["exit code 1", "RuntimeError: cannot start: v2-crash is broken"]),
+        ("v3-unhealthy", &["health checks"]),
+        ("v4-badjob", &["migrate", "exit code 1", "relation \"orders\" does not exist"]),
+        ("v5-errors100", &["check through the test rule", "/health", "500"]),
+        ("v6-missing", &["CannotPullContainerError"]),
+    ];
+    for (version, reasons) in cases {
+        let (told, report) = release(&site, version, &[]).await;
+        let why = told.taken_back();
+        for reason in reasons {
+            assert!(why.contains(reason), "{version}: {reason:?} is not in {why}");
+        }
+        let report = report.faultless();
+        assert!(report.versions().keys().eq(["v1"].iter()), "{report}");
+        println!("{version}: {why}\n  {report}");
+    }
+}
+
+/// Releases a version under load. In the end the first version serves alone, and nothing is left to do.
+async fn release(site: &Site, version: &str, flags: &[&str]) -> (Told, Report) {
+    let load = site.load();
+    let mut arguments = vec!["run", "test", "api", "--tag", version];
+    arguments.extend_from_slice(flags);
+    let told = site.bluegreen(&arguments).end().await;
+    let report = load.stop().await;
+    println!("{version} ends: {}", told.refused());
+    site.serves("v1").await;
+    site.converged("test").await;
+    (told, report)
+}
+
+fn took(what: &str, trigger: Instant, carried: Instant, told: &Told, report: &Report) {
+    let took = carried.saturating_duration_since(trigger);
+    println!("{what}: taken back {took:.1?} after the first bad answer ({}): {report}", told.taken_back());
+}

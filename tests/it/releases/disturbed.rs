@@ -1,0 +1,60 @@
+//! Releases that something else gets in the way of.
+
+use aws_sdk_cloudwatch::types::StateValue;
+
+use super::site::{CLUSTER, Site};
+
+#[tokio::test]
+async fn what_happens_during_a_release() {
+    let site = Site::start().await;
+    let quick = ["run", "test", "api", "--monitor", "1s", "--keep", "0s", "--tag"];
+    site.bluegreen(&[&quick[..], &["v1"]].concat()).end().await.well();
+
+    let load = site.load();
+    let mut run = site.bluegreen(&["run", "test", "api", "--tag", "v2", "--monitor", "1h"]);
+    run.phase("monitoring").await;
+    alarm(&site, StateValue::Alarm).await;
+    let told = run.end().await;
+    assert!(told.taken_back().contains("alarm"), "{}", told.taken_back());
+    println!("an alarm while monitoring: {}", told.taken_back());
+    site.serves("v1").await;
+
+    // While it fires, no other release moves traffic.
+    let told = site.bluegreen(&["run", "test", "api", "--tag", "v3"]).end().await;
+    assert!(told.refused().contains("is firing"), "{}", told.refused());
+    alarm(&site, StateValue::Ok).await;
+    let mut run = site.bluegreen(&["run", "test", "api", "--tag", "v3", "--keep", "0s"]);
+    // One of two tasks ends for a reason that is nobody's fault.
+    let event = run.phase("monitoring").await;
+    let colour = usize::from(event["to"] == "green");
+    let tasks = site.aws.ecs().list_tasks().cluster(CLUSTER).service_name(&site.services[colour]);
+    let task = tasks.send().await.unwrap().task_arns()[0].clone();
+    site.aws.ecs().stop_task().cluster(CLUSTER).task(task).send().await.unwrap();
+    run.end().await.well();
+    site.serves("v3").await;
+    let report = load.stop().await.faultless();
+    println!("an alarm, a release taken back, another one, a task stopped: {report}");
+
+    let load = site.load();
+    let mut run = site.bluegreen(&["run", "test", "api", "--tag", "v4", "--monitor", "1h"]);
+    run.phase("monitoring").await;
+    site.weigh([50, 50]).await;
+    let told = run.end().await;
+    assert!(told.refused().contains("somebody else has moved it"), "{}", told.refused());
+    assert_eq!(site.weights().await, [50, 50], "they are left as somebody wanted them");
+    site.converged("test").await;
+    site.bluegreen(&["rollback", "test", "api"]).end().await.well();
+    site.serves("v3").await;
+    let report = load.stop().await.faultless();
+    println!("somebody else moved the weights: {report}");
+    site.converged("test").await;
+}
+
+/// Sets an alarm that the policy names.
+async fn alarm(site: &Site, state: StateValue) {
+    let alarms = site.aws.cloudwatch().describe_alarms().send().await.unwrap();
+    let mut names = alarms.metric_alarms().iter().filter_map(|alarm| alarm.alarm_name());
+    let name = names.find(|name| name.contains("api-down")).expect("the service has alarms");
+    let set = site.aws.cloudwatch().set_alarm_state().alarm_name(name).state_value(state).state_reason("a test");
+    set.send().await.unwrap();
+}
