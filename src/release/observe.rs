@@ -198,7 +198,8 @@ pub async fn alarms(aws: &Aws, alarms: &Alarms) -> Result<Vec<Alarm>> {
         let name = alarm.alarm_name()?.to_owned();
         let since = alarm.state_transitioned_timestamp().or(alarm.state_updated_timestamp())?;
         let severity = alarms.watched.get(&name)?.clone();
-        Some(Alarm { name, severity, since: Timestamp::from_second(since.secs()).ok()? })
+        // To the fraction of a second: one that began in the second of the switch is of this release.
+        Some(Alarm { name, severity, since: Timestamp::from_nanosecond(since.as_nanos()).ok()? })
     };
     Ok(firing.filter_map(read).collect())
 }
