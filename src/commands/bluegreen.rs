@@ -339,7 +339,8 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
         let mut releases = stage.releases(&locks, &timeline)?;
         let mut release = releases.pop().context("one service")?;
         let record = release.record().await?;
-        if !record.as_ref().is_none_or(Record::is_over) {
+        // Of one that was taken back, the new colour may still run: a rollback that was cut off left it so.
+        if record.as_ref().is_some_and(|record| record.phase != Phase::Finished) {
             let outcome = release.reach(Goal::Back).await?;
             if to.is_none() || matches!(outcome, Outcome::Halted { .. }) {
                 return Ok(timeline.outcome(&one.service, Goal::Back, &outcome));
@@ -347,12 +348,8 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
         }
         let revision = match (to, &record) {
             (Some(number), _) => release.shared.parts.task.numbered(*number),
-            (None, Some(record)) if record.phase == Phase::Finished => {
+            (None, Some(record)) => {
                 record.from.clone().context("there was no version before this one: name a revision with --to")?
-            }
-            (None, Some(_)) => {
-                let why = record.and_then(|record| record.why).unwrap_or_default();
-                return Ok(timeline.outcome(&one.service, Goal::Back, &Outcome::TakenBack { why }));
             }
             (None, None) => bail!("there is no release of {} that could be taken back", one.service),
         };
