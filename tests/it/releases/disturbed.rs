@@ -2,6 +2,7 @@
 
 use aws_sdk_cloudwatch::types::StateValue;
 
+use super::operator::side;
 use super::site::{CLUSTER, Site};
 
 #[tokio::test]
@@ -26,7 +27,7 @@ async fn what_happens_during_a_release() {
     let mut run = site.bluegreen(&["run", "test", "api", "--tag", "v3", "--keep", "0s"]);
     // One of two tasks ends for a reason that is nobody's fault.
     let event = run.phase("monitoring").await;
-    let colour = usize::from(event["to"] == "green");
+    let colour = usize::from(side(&event, "green")["weight"] == 100);
     let tasks = site.aws.ecs().list_tasks().cluster(CLUSTER).service_name(&site.services[colour]);
     let task = tasks.send().await.unwrap().task_arns()[0].clone();
     site.aws.ecs().stop_task().cluster(CLUSTER).task(task).send().await.unwrap();

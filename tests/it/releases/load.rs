@@ -157,10 +157,9 @@ impl Report {
         self.answers.iter().filter(|answer| answer.version() == version).map(|answer| answer.sent).max()
     }
 
-    /// When the first answer of this version came, well or not.
-    pub fn first_from(&self, version: &str) -> Option<Instant> {
-        let its = self.answers.iter().filter(|answer| answer.version() == version);
-        its.map(|answer| answer.sent + answer.took).min()
+    /// When the first one was sent.
+    pub fn first_to(&self, version: &str) -> Option<Instant> {
+        self.answers.iter().filter(|answer| answer.version() == version).map(|answer| answer.sent).min()
     }
 
     /// The time within which so many percent of the short requests were answered.
@@ -184,7 +183,7 @@ impl fmt::Display for Report {
         let failures = self.failures();
         write!(
             f,
-            "{} requests, {} failed, p50 {:?}, p99 {:?}, answered by",
+            "{} requests, {} failed, p50 {:.0?}, p99 {:.0?}, answered by",
             self.answers.len(),
             failures.len(),
             self.percentile(50),

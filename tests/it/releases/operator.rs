@@ -120,9 +120,10 @@ impl Told {
         why
     }
 
-    /// The phases that it went through.
+    /// The phases that it went through to its end.
     pub fn phases(&self) -> Vec<String> {
-        let mut phases: Vec<String> = self.events.iter().map(phase).filter(|phase| !phase.is_empty()).collect();
+        let phases = self.events.iter().map(phase);
+        let mut phases: Vec<_> = phases.filter(|phase| !phase.is_empty() && phase != "finished").collect();
         phases.dedup();
         phases
     }
@@ -135,4 +136,10 @@ pub fn phase(event: &Json) -> String {
         Json::Object(step) => step.keys().next().cloned().unwrap_or_default(),
         _ => String::new(),
     }
+}
+
+/// What an event says of a colour.
+pub fn side<'a>(event: &'a Json, colour: &str) -> &'a Json {
+    let mut sides = event["sides"].as_array().into_iter().flatten();
+    sides.find(|side| side["name"] == colour).unwrap_or(&Json::Null)
 }
