@@ -9,4 +9,5 @@ mod killed;
 mod load;
 mod operator;
 mod site;
+mod steps;
 mod whole;

@@ -134,12 +134,17 @@ impl Site {
         let serves = weights.iter().position(|weight| *weight == 100).expect("one has all traffic");
         assert_eq!(weights[1 - serves], 0);
         assert_eq!(self.healthy(serves).await, 2);
-        let service = self.service(serves).await;
-        let revision = self.aws.ecs().describe_task_definition().task_definition(service.task_definition.unwrap());
+        let revision = self.aws.ecs().describe_task_definition().task_definition(self.running_revision().await);
         let revision = revision.send().await.unwrap().task_definition.unwrap();
         let image = revision.container_definitions()[0].image().unwrap();
         assert_eq!(image, format!("registry.test/api:{version}"));
         assert_eq!(self.service(1 - serves).await.desired_count(), 0, "the other colour is stopped");
+    }
+
+    /// The task definition of the colour that has all traffic.
+    pub async fn running_revision(&self) -> String {
+        let serves = self.weights().await.iter().position(|weight| *weight == 100).expect("one has all traffic");
+        self.service(serves).await.task_definition.expect("it has one")
     }
 
     /// How many targets of a colour are healthy.
