@@ -46,7 +46,7 @@ impl Site {
                     known.lock().unwrap().push(event);
                 }
             };
-            let (_, ended) = tokio::join!(events, stderr.read_to_string(&mut said));
+            let ((), ended) = tokio::join!(events, stderr.read_to_string(&mut said));
             ended.unwrap();
             said
         });

@@ -26,7 +26,7 @@ const SETTINGS: &str = r#"{ "health_interval": 0.2, "metric_lag": 0.5, "metric_p
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub struct Site {
-    site: site::Site,
+    base: site::Site,
     /// Names and ARNs of blue and green.
     pub services: [String; 2],
     pub groups: [String; 2],
@@ -38,19 +38,19 @@ impl Deref for Site {
     type Target = site::Site;
 
     fn deref(&self) -> &site::Site {
-        &self.site
+        &self.base
     }
 }
 
 impl Site {
     /// An emulator on which the environment `test` has been applied.
     pub async fn start() -> Self {
-        let site = site::Site::on(Emulator::with_data_plane()).await;
-        settle(&site.emulator.variables["AWS_ENDPOINT_URL"]).await;
-        site.write("test", include_str!("test.yaml"));
-        site.infra("apply test --yes").await.well();
-        site.converged("test").await;
-        let live = site.live("test").await;
+        let base = site::Site::on(Emulator::with_data_plane()).await;
+        settle(&base.emulator.variables["AWS_ENDPOINT_URL"]).await;
+        base.write("test", include_str!("test.yaml"));
+        base.infra("apply test --yes").await.well();
+        base.converged("test").await;
+        let live = base.live("test").await;
         let output = |address: &str, output: &str| {
             let live = live.iter().find(|live| live.identity.address.to_string() == address).expect("it is applied");
             live.outputs[output].clone()
@@ -58,7 +58,7 @@ impl Site {
         let services = ["api-blue", "api-green"].map(|name| output(&format!("ecs_service.{name}"), "name"));
         let groups = ["api-blue", "api-green"].map(|name| output(&format!("target_group.{name}"), "arn"));
         let (rule, balancer) = (output("listener_rule.api", "arn"), output("load_balancer.public", "dns_name"));
-        Self { site, services, groups, rule, balancer }
+        Self { base, services, groups, rule, balancer }
     }
 
     /// A steady load on the load balancer.
