@@ -35,6 +35,9 @@ pub struct Record {
     pub phase: Phase,
     /// When the phase began.
     pub since: Timestamp,
+    /// When its tasks were last asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
     /// When `to` was given its first traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shifted: Option<Timestamp>,
@@ -44,7 +47,13 @@ pub struct Record {
     /// Whether the watch has been prolonged for want of traffic.
     #[serde(default)]
     pub extended: bool,
-    /// Why it was taken back.
+    /// Whether this is a way back to an earlier version, which nothing but its own death takes back in turn.
+    #[serde(default)]
+    pub back: bool,
+    /// The alarms that were firing when the traffic moved, which say nothing of this release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
+    /// Why it was taken back, or is to be: once it is written, there is no other way on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -145,9 +154,19 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
             help: "release again: `infra bluegreen run --again`".to_owned(),
         };
     };
+    // A way back has been tried before.
+    let quick;
+    let policy = if record.back {
+        quick =
+            Policy { verify: SignedDuration::ZERO, steps: Vec::new(), migrate: false, checks: false, ..policy.clone() };
+        &quick
+    } else {
+        policy
+    };
     let view = View { policy, goal, observed, record, to, now };
     match record.phase {
         Phase::Finished | Phase::RolledBack => view.ended(),
+        _ if record.why.is_some() => view.cut_off(),
         Phase::Preparing | Phase::Verifying if goal == Goal::Back => Move::Abandon { why: ASKED.to_owned() },
         Phase::Preparing => view.untouched().unwrap_or_else(|| view.prepare()),
         Phase::Verifying => view.untouched().unwrap_or_else(|| view.verify()),
@@ -178,6 +197,17 @@ impl View<'_> {
         self.observed.sides.of(self.to.other())
     }
 
+    /// How long the new tasks have been on their way.
+    fn starting(&self) -> SignedDuration {
+        self.now.duration_since(self.record.started.unwrap_or(self.record.since)).max(SignedDuration::ZERO)
+    }
+
+    /// A rollback that was cut off.
+    fn cut_off(&self) -> Move {
+        let why = self.record.why.clone().unwrap_or_default();
+        if self.observed.weights == Weights::with(self.to, 0) { Move::Enter(Phase::RolledBack) } else { self.back(why) }
+    }
+
     /// How long the phase has lasted. A clock that is behind the one that wrote the record has seen nothing of it.
     fn elapsed(&self) -> SignedDuration {
         self.now.duration_since(self.record.since).max(SignedDuration::ZERO)
@@ -201,7 +231,8 @@ impl View<'_> {
                  moved it",
                 expected.blue, expected.green
             ),
-            help: "look at both colours with `infra bluegreen status`, then `rollback` or `switch` again".to_owned(),
+            help: "look at both colours with `infra bluegreen status`; `infra bluegreen rollback` gives everything back to the old one"
+                .to_owned(),
         }
     }
 
@@ -237,7 +268,7 @@ impl View<'_> {
         }
         if !new.is_whole() {
             let on = format!("{} of {} tasks to be healthy", new.healthy, new.desired);
-            if self.elapsed() > self.policy.prepare {
+            if self.starting() > self.policy.prepare {
                 let took = spoken(self.policy.prepare);
                 return Move::Abandon { why: format!("after {took}, still waiting for {on}") };
             }
@@ -268,11 +299,12 @@ impl View<'_> {
         if new.desired < self.enough() {
             return Some(self.start());
         }
-        if new.is_whole() {
+        // What ECS moves to another zone or replaces is no illness, as long as enough are there.
+        if new.healthy >= new.desired && new.unhealthy == 0 {
             return None;
         }
         let state = format!("{} of {} tasks", new.healthy, new.desired);
-        if new.is_growing() && self.elapsed() <= self.policy.prepare {
+        if new.is_growing() && self.starting() <= self.policy.prepare {
             return Some(self.look(format!("{state} to be healthy")));
         }
         Some(Move::Abandon { why: format!("{state} were healthy while they were tried") })
@@ -294,8 +326,8 @@ impl View<'_> {
             return Move::Done;
         }
         // A first release has no traffic that could suffer.
-        match gate::firing(self.policy, &self.observed.alarms, None)
-            .filter(|_| self.old().desired > 0 && !self.policy.despite_alarms)
+        match gate::firing(self.policy, &self.observed.alarms, &[])
+            .filter(|_| self.old().desired > 0 && !self.policy.despite_alarms && !self.record.back)
         {
             Some(alarm) => Move::Halt {
                 why: format!("the alarm {} is firing: this is no time to move traffic", alarm.name),
@@ -311,25 +343,37 @@ impl View<'_> {
         let to = self.to;
         let before = Weights::with(to, step.checked_sub(1).map_or(0, share));
         let after = Weights::with(to, share(step));
-        if self.observed.weights == before {
+        if self.observed.weights != before && self.observed.weights != after {
+            return self.moved(after);
+        }
+        if self.goal == Goal::Deployed {
+            return Move::Done;
+        }
+        if self.observed.weights != after {
             return match self.fit() {
                 None => Move::Shift { from: before, to: after },
                 Some(Move::Abandon { why }) if step > 0 => self.back(why),
                 Some(unfit) => unfit,
             };
         }
-        if self.observed.weights != after {
-            return self.moved(after);
-        }
         if let Some(why) = gate::tripped(self.policy, self.observed, self.record, self.to) {
             return self.back(why);
         }
-        match self.policy.steps.get(step) {
-            None => Move::Enter(Phase::Monitoring),
-            Some(current) if self.elapsed() < current.hold => {
-                self.rest(current.hold, &format!("the step at {} %", current.share))
-            }
-            Some(_) => Move::Enter(Phase::Shifting(step + 1)),
+        let Some(current) = self.policy.steps.get(step) else { return Move::Enter(Phase::Monitoring) };
+        if self.elapsed() < current.hold {
+            return self.rest(current.hold, &format!("the step at {} %", current.share));
+        }
+        // The numbers of the step itself are late. Without any, it is not held for ever.
+        let end = self.record.since + current.hold;
+        if current.hold.is_positive()
+            && gate::known_until(self.policy, self.observed, self.to).is_none_or(|known| known < end)
+            && self.elapsed() < current.hold + self.policy.late()
+        {
+            return self.look(format!("what is known of the step at {} %", current.share));
+        }
+        match gate::errors_since(self.policy, self.observed, self.record, self.to) {
+            Some(why) => self.back(why),
+            None => Move::Enter(Phase::Shifting(step + 1)),
         }
     }
 
@@ -342,9 +386,12 @@ impl View<'_> {
             return self.rest(whole, "the watch");
         }
         let tried = self.policy.checks && self.observed.checks == Some(Ok(()));
-        // Of a first release there is nothing to go back to.
-        if tried || self.record.from.is_none() || self.evidence() {
+        // Of a first release there is nothing to go back to, and without a watch nothing to be seen.
+        let unquestioned = self.record.from.is_none() || self.record.back || !self.policy.monitor.is_positive();
+        if tried || unquestioned || self.evidence() {
             Move::Enter(Phase::Keeping)
+        } else if self.record.shifted.is_some_and(|shifted| self.now < shifted + self.policy.late()) {
+            self.look("what is known of the first minutes".to_owned())
         } else if self.record.extended {
             self.back("nothing shows that it works: no requests in all the time that it was watched".to_owned())
         } else {
@@ -369,6 +416,9 @@ impl View<'_> {
         if !self.fresh().is_whole() {
             return self.look(format!("{} of {} tasks to be healthy", self.fresh().healthy, self.fresh().desired));
         }
+        if self.old().desired > 0 && self.elapsed() < self.policy.settle() {
+            return self.rest(self.policy.settle(), "the load balancer to have settled");
+        }
         if self.old().desired > 0 { Move::Stop(self.to.other()) } else { Move::Enter(Phase::Finished) }
     }
 
@@ -388,23 +438,35 @@ impl View<'_> {
             };
         }
         let carries = *self.observed.weights.of(stopped) > 0;
-        if self.observed.sides.of(stopped).desired > 0 && !carries { Move::Stop(stopped) } else { Move::Done }
+        if self.observed.sides.of(stopped).desired == 0 || carries {
+            Move::Done
+        } else if self.elapsed() < self.policy.settle() {
+            // Every node of the load balancer must have learned of the weights.
+            self.rest(self.policy.settle(), "the load balancer to have settled")
+        } else {
+            Move::Stop(stopped)
+        }
     }
 
     /// All traffic back to the old colour, if that can carry it.
     fn back(&self, why: String) -> Move {
-        let help = "look at both colours with `infra bluegreen status`, and release an image that works".to_owned();
-        match (self.old().serves(), self.fresh().serves()) {
-            (true, _) => {
-                let to = Weights::with(self.to.other(), 100);
-                Move::RollBack { from: self.observed.weights, to, why }
-            }
-            (false, true) => {
-                let why = format!("{why}; the old colour answers nothing, so that the traffic stays where it is");
-                Move::Halt { why, help }
-            }
-            (false, false) => Move::Halt { why: format!("{why}; neither colour answers"), help },
+        let help = "look at both colours with `infra bluegreen status`, and release an image that works: `infra bluegreen run --now`";
+        let help = help.to_owned();
+        let (old, new) = (self.old(), self.fresh());
+        if !old.serves() {
+            let stays = if new.serves() {
+                "the old colour answers nothing, so that the traffic stays where it is"
+            } else {
+                "neither colour answers"
+            };
+            return Move::Halt { why: format!("{why}; {stays}"), help };
         }
+        // Whoever asks for it has seen both.
+        if self.goal != Goal::Back && old.healthy < old.desired && old.healthy < new.healthy {
+            let why = format!("{why}; but of the old colour only {} of {} tasks are healthy", old.healthy, old.desired);
+            return Move::Halt { why, help };
+        }
+        Move::RollBack { from: self.observed.weights, to: Weights::with(self.to.other(), 100), why }
     }
 }
 

@@ -13,7 +13,7 @@ mod parts;
 mod record;
 mod rolling;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -95,6 +95,8 @@ pub struct Wanted {
     pub again: bool,
     /// Whether the old colour of the release before is given up at once.
     pub now: bool,
+    /// Whether this is a way back.
+    pub back: bool,
 }
 
 /// What serves now, and where the next release goes.
@@ -117,6 +119,10 @@ pub struct Shared {
     /// Turns true when somebody else has taken over.
     lost: Option<watch::Receiver<bool>>,
     tell: Tell,
+    /// The release that this process carries out.
+    id: Mutex<Option<String>>,
+    /// The record as the last look saw it, which is what a write replaces.
+    seen: Mutex<Option<Record>>,
 }
 
 /// Who is told of what happens.
@@ -155,6 +161,8 @@ impl Release {
             record: record::name(&world.desired.project, &world.desired.environment, &parts.service),
             lost: None,
             tell: Arc::clone(tell),
+            id: Mutex::new(None),
+            seen: Mutex::new(None),
         };
         Ok(Self { shared, method })
     }
@@ -189,9 +197,7 @@ impl Release {
     async fn reach_with(&self, policy: &Policy, goal: Goal) -> Result<Outcome> {
         let mut failures = 0;
         loop {
-            if self.shared.lost.as_ref().is_some_and(|lost| *lost.borrow()) {
-                bail!("somebody else has taken over the release of {}; this process stops", self.service());
-            }
+            self.shared.check_lock()?;
             match self.method.step(&self.shared, policy, goal).await {
                 Ok(Some(outcome)) => return Ok(outcome),
                 Ok(None) => failures = 0,
@@ -226,11 +232,15 @@ impl Release {
         let last = shared.read().await?;
         if let Some(record) = &last {
             if shared.under_way(record, wanted)? {
+                *lock(&shared.id) = Some(record.id.clone());
                 return Ok(true);
             }
-            // What the last release left to be done.
+            // What the last release left to be done. One that is given up is left as it is: the weights say who serves.
             let finish = Policy { keep: SignedDuration::ZERO, ..shared.policy.clone() };
-            if let Outcome::Halted { why, help } = self.reach_with(&finish, Goal::Finished).await? {
+            if (record.is_over() || !wanted.now)
+                && let Outcome::Halted { why, help } = self.reach_with(&finish, Goal::Finished).await?
+                && !wanted.now
+            {
                 bail!("{why}\n  {help}");
             }
         }
@@ -239,7 +249,7 @@ impl Release {
             Some(revision) => revision.clone(),
             None => shared.parts.task.revision(&shared.aws, &wanted.image).await?,
         };
-        if serving.revision.as_ref() == Some(&revision) && !wanted.again {
+        if serving.revision.as_ref() == Some(&revision) && (!wanted.again || wanted.back) {
             return Ok(false);
         }
         if let Some(last) = last.as_ref().filter(|last| last.phase == Phase::RolledBack)
@@ -262,12 +272,17 @@ impl Release {
             count: 0,
             phase: Phase::Preparing,
             since: Timestamp::now(),
+            started: None,
             shifted: None,
             migrated: false,
             extended: false,
+            back: wanted.back,
+            alarms: Vec::new(),
             why: None,
         };
-        shared.write(&record).await?;
+        shared.check_lock()?;
+        record::write(&shared.aws, &shared.record, &record).await?;
+        *lock(&shared.id) = Some(record.id);
         Ok(true)
     }
 }
@@ -277,8 +292,40 @@ impl Shared {
         record::read(&self.aws, &self.record).await
     }
 
+    /// The record, to decide by.
+    async fn look(&self) -> Result<Option<Record>, Failure> {
+        let record = self.read().await?;
+        let ours = lock(&self.id).clone();
+        if let (Some(ours), Some(record)) = (&ours, &record)
+            && *ours != record.id
+        {
+            return Err(self.overtaken(format!("the record is of the release {}, not of {ours}", record.id)));
+        }
+        lock(&self.seen).clone_from(&record);
+        Ok(record)
+    }
+
+    /// Replaces the record that the last look saw. Where it is another by now, the next look decides anew.
     async fn write(&self, record: &Record) -> Result<()> {
-        Ok(record::write(&self.aws, &self.record, record).await?)
+        self.check_lock()?;
+        let before = lock(&self.seen).clone();
+        if self.read().await? != before {
+            return Err(self.overtaken("somebody else has changed the record".to_owned()).into());
+        }
+        record::write(&self.aws, &self.record, record).await?;
+        *lock(&self.seen) = Some(record.clone());
+        Ok(())
+    }
+
+    fn overtaken(&self, what: String) -> Failure {
+        Failure::new("release", "Overtaken", format!("{}: {what}", self.parts.service)).class(Class::Busy)
+    }
+
+    fn check_lock(&self) -> Result<()> {
+        if self.lost.as_ref().is_some_and(|lost| *lost.borrow()) {
+            bail!("somebody else has taken over the release of {}; this process stops", self.parts.service);
+        }
+        Ok(())
     }
 
     /// Ends the phase of the record.
@@ -297,7 +344,8 @@ impl Shared {
     async fn migrate(&self, record: &Record) -> Result<Result<(), String>> {
         let Some((job, network)) = &self.parts.before else { return Ok(Ok(())) };
         let revision = job.task.revision(&self.aws, &record.image).await?;
-        match job::run(&self.aws, &self.parts.cluster, network, &revision, &record.id).await {
+        let release = format!("{}/{}", record.id, job.name);
+        match job::run(&self.aws, &self.parts.cluster, network, &revision, &release).await {
             Err(error) if error.downcast_ref::<Failure>().is_none() => {
                 Ok(Err(format!("the job {} before the release failed: {error:#}", job.name)))
             }
@@ -325,16 +373,19 @@ impl Shared {
 
     /// Whether the last release is the one that is wanted and goes on. Fails where it stands in the way.
     fn under_way(&self, record: &Record, wanted: &Wanted) -> Result<bool> {
-        let (service, same) = (&self.parts.service, record.image == wanted.image && wanted.revision.is_none());
+        let service = &self.parts.service;
+        let revision = wanted.revision.clone().or_else(|| self.parts.task.known(&wanted.image));
+        let same = record.image == wanted.image && revision.as_ref() == Some(&record.revision);
         match record.phase {
             Phase::Finished | Phase::RolledBack => Ok(false),
             _ if same => Ok(true),
+            _ if wanted.now => Ok(false),
             Phase::Keeping => {
                 let left = self.policy.keep - Timestamp::now().duration_since(record.since);
-                if left.is_positive() && !wanted.now {
+                if left.is_positive() {
                     bail!(
-                        "the release {} of {service} keeps its old colour for another {}, for a quick way back\n  wait, or give that up \
-                         with --now",
+                        "the release {} of {service} keeps its old version for another {}, for a quick way back\n  wait, or give \
+                         that up with --now",
                         record.id,
                         crate::bluegreen::spoken(left)
                     );
@@ -342,10 +393,11 @@ impl Shared {
                 Ok(false)
             }
             _ => bail!(
-                "a release of {} to {service} is under way ({})\n  take it back first with `infra bluegreen rollback`, or let it \
-                 end: run it again with its own image",
+                "another release of {service} is under way ({}): {} ({})\n  take it back first with `infra bluegreen rollback`, let it \
+                 end with `infra bluegreen finish`, or put this one in its place with --now",
+                phase_name(record.phase),
                 record.image,
-                phase_name(record.phase)
+                short(&record.revision)
             ),
         }
     }
@@ -363,6 +415,10 @@ pub fn phase_name(phase: Phase) -> &'static str {
         Phase::Finished => "finished",
         Phase::RolledBack => "rolled back",
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn wait(time: SignedDuration) -> Duration {

@@ -1,15 +1,15 @@
 //! Whether a release must be taken back.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{Alarm, Colour, Observed, Over, Policy, Record, Sample};
-
-/// Metrics that are older than this say nothing about now: CloudWatch is one to three minutes behind.
-const LATE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The limit that is passed, in words.
 pub fn tripped(policy: &Policy, observed: &Observed, record: &Record, to: Colour) -> Option<String> {
     let new = observed.sides.of(to);
+    if record.back {
+        return (!new.serves()).then(|| "no task of the new colour is healthy".to_owned());
+    }
     let limits = &policy.limits;
     if !new.serves() {
         return Some("no task of the new colour is healthy".to_owned());
@@ -22,16 +22,14 @@ pub fn tripped(policy: &Policy, observed: &Observed, record: &Record, to: Colour
         return Some(format!("{} of {} tasks are healthy", new.healthy, new.desired));
     }
     let shifted = record.shifted?;
-    if let Some(alarm) = firing(policy, &observed.alarms, Some(shifted)) {
+    if let Some(alarm) = firing(policy, &observed.alarms, &record.alarms) {
         return Some(format!("the alarm {} went off", alarm.name));
     }
-    let samples: Vec<&Sample> = observed.samples.of(to).iter().filter(|sample| sample.at >= shifted).collect();
+    let samples = since(observed, to, shifted);
     let failing = limits.errors.and_then(|over| {
         let window = window(policy, &samples, over, shifted)?;
-        let requests: f64 = window.iter().map(|sample| sample.requests).sum();
-        let errors: f64 = window.iter().map(|sample| sample.errors).sum();
-        let share = errors / requests.max(1.0) * 100.0;
-        (share > over.limit).then(|| format!("{share:.1} % of the requests failed in {}", super::spoken(over.time)))
+        failed(&window, over)
+            .map(|share| format!("{share:.1} % of the requests failed in {}", super::spoken(over.time)))
     });
     failing.or_else(|| {
         let over = limits.latency?;
@@ -41,6 +39,31 @@ pub fn tripped(policy: &Policy, observed: &Observed, record: &Record, to: Colour
         let fastest = slow.iter().copied().fold(f64::INFINITY, f64::min);
         slow_throughout.then(|| format!("answers took {fastest:.0} ms or more for {}", super::spoken(over.time)))
     })
+}
+
+/// Too many errors in all the time since the traffic moved, though that may be shorter than the limit's: what a step
+/// with part of the traffic is for.
+pub fn errors_since(policy: &Policy, observed: &Observed, record: &Record, to: Colour) -> Option<String> {
+    let (over, shifted) = (policy.limits.errors.filter(|_| !record.back)?, record.shifted?);
+    failed(&since(observed, to, shifted), over)
+        .map(|share| format!("{share:.1} % of the requests failed since it has traffic"))
+}
+
+/// The end of what is known of a colour.
+pub fn known_until(policy: &Policy, observed: &Observed, to: Colour) -> Option<Timestamp> {
+    Some(observed.samples.of(to).last()?.at + policy.period)
+}
+
+fn since(observed: &Observed, to: Colour, shifted: Timestamp) -> Vec<&Sample> {
+    observed.samples.of(to).iter().filter(|sample| sample.at >= shifted).collect()
+}
+
+/// The percentage of requests that failed, if it passes the limit.
+fn failed(samples: &[&Sample], over: Over) -> Option<f64> {
+    let requests: f64 = samples.iter().map(|sample| sample.requests).sum();
+    let errors: f64 = samples.iter().map(|sample| sample.errors).sum();
+    let share = errors / requests * 100.0;
+    (requests > 0.0 && share > over.limit).then_some(share)
 }
 
 fn percent(part: u32, whole: u32) -> f64 {
@@ -54,11 +77,10 @@ fn window<'a>(policy: &Policy, samples: &[&'a Sample], over: Over, shifted: Time
     (start >= shifted).then(|| samples.iter().copied().filter(|sample| sample.at >= start).collect())
 }
 
-/// The first alarm of the policy that is firing; with `since`, only one that began then or later.
-pub fn firing<'a>(policy: &Policy, alarms: &'a [Alarm], since: Option<Timestamp>) -> Option<&'a Alarm> {
+/// The first alarm of the policy that is firing and is not one of these.
+pub fn firing<'a>(policy: &Policy, alarms: &'a [Alarm], but: &[String]) -> Option<&'a Alarm> {
     let named = |alarm: &Alarm| policy.limits.alarms.iter().any(|name| *name == alarm.name || *name == alarm.severity);
-    let began = |alarm: &Alarm| since.is_none_or(|since| alarm.since >= since);
-    alarms.iter().find(|alarm| named(alarm) && began(alarm))
+    alarms.iter().find(|alarm| named(alarm) && !but.contains(&alarm.name))
 }
 
 /// Whether requests have reached the new colour, and are still known to.
@@ -66,5 +88,5 @@ pub fn evidence(policy: &Policy, observed: &Observed, record: &Record, to: Colou
     let samples = observed.samples.of(to).iter();
     let seen = samples.filter(|sample| record.shifted.is_some_and(|shifted| sample.at >= shifted));
     let mut busy = seen.filter(|sample| sample.requests > 0.0);
-    busy.next_back().is_some_and(|sample| now.duration_since(sample.at + policy.period) <= LATE)
+    busy.next_back().is_some_and(|sample| now.duration_since(sample.at + policy.period) <= policy.late())
 }

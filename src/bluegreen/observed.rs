@@ -157,7 +157,6 @@ impl Sample {
 pub struct Alarm {
     pub name: String,
     pub severity: String,
-    pub since: Timestamp,
 }
 
 /// Everything that a decision rests on.

@@ -65,6 +65,20 @@ const LOOK: SignedDuration = SignedDuration::from_secs(5);
 /// Time for new tasks to start, to pull a large image, and to pass their health checks.
 const PREPARE: SignedDuration = SignedDuration::from_mins(15);
 
+impl Policy {
+    /// After so long what CloudWatch knows of a time is complete, and clocks that differ do not matter any more.
+    #[must_use]
+    pub fn late(&self) -> SignedDuration {
+        self.period * 6
+    }
+
+    /// How long a load balancer may take to learn of new weights.
+    #[must_use]
+    pub fn settle(&self) -> SignedDuration {
+        self.look * 6
+    }
+}
+
 impl From<&Release> for Policy {
     fn from(release: &Release) -> Self {
         let time = |duration: crate::environment::types::Duration| {
@@ -73,7 +87,7 @@ impl From<&Release> for Policy {
         let rollback = &release.rollback;
         let canary = release.canary.map(|share| Step { share: whole(share.percent.ratio()), hold: time(share.over) });
         let linear = release.linear.map(|share| {
-            let part = whole(share.percent.ratio()).max(1);
+            let part = whole(share.percent.ratio());
             let shares = (1..).map(move |number| number * part).take_while(|share| *share < 100);
             shares.map(|share_now| Step { share: share_now, hold: time(share.over) }).collect::<Vec<_>>()
         });
@@ -119,5 +133,5 @@ fn period(shortest: SignedDuration) -> SignedDuration {
 /// Whole percent of a part of one. The load balancer takes shares no finer.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage is between 0 and 100")]
 fn whole(ratio: f64) -> u16 {
-    (ratio * 100.0).round() as u16
+    ((ratio * 100.0).round() as u16).clamp(1, 99)
 }

@@ -55,12 +55,18 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
     };
     let moving = side.rollout == Rollout::InProgress || side.running < side.desired;
     match record.phase {
-        Phase::RolledBack if moving => look(replaced()),
+        // The first answers after a change may be of before it.
+        Phase::RolledBack
+            if moving
+                || (record.from.as_ref().is_some_and(|from| *from != side.revision) && elapsed < policy.settle()) =>
+        {
+            look(replaced())
+        }
         Phase::Finished if goal == Goal::Back => Step::RollBack { why: super::ASKED.to_owned() },
         Phase::Finished | Phase::RolledBack => Step::Done,
         _ if goal == Goal::Back => Step::RollBack { why: super::ASKED.to_owned() },
         Phase::Preparing => {
-            if policy.migrate && !record.migrated {
+            if policy.migrate && !record.migrated && !record.back {
                 return Step::Migrate;
             }
             // There is no place beside what serves where the new version could wait.
@@ -75,9 +81,16 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
                 let why = why.clone();
                 return if side.revision == record.revision { Step::RollBack { why } } else { Step::TakenBack { why } };
             }
+            if let Some(alarm) = gate::firing(policy, &observed.alarms, &record.alarms) {
+                return Step::RollBack { why: format!("the alarm {} went off", alarm.name) };
+            }
+            let elapsed = now.duration_since(record.started.unwrap_or(record.since)).max(SignedDuration::ZERO);
             if side.revision != record.revision {
-                return Step::TakenBack {
-                    why: "ECS went back to the old version: the new tasks did not start".to_owned(),
+                // Without a reason for it, the answer may be of before the change.
+                return if elapsed < policy.settle() * 2 {
+                    look("ECS to begin".to_owned())
+                } else {
+                    Step::TakenBack { why: "somebody has given it another version".to_owned() }
                 };
             }
             if !moving {
@@ -91,7 +104,7 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
         }
         _ if side.revision != record.revision => Step::TakenBack { why: "by hand".to_owned() },
         _ => {
-            if let Some(alarm) = gate::firing(policy, &observed.alarms, Some(record.since)) {
+            if let Some(alarm) = gate::firing(policy, &observed.alarms, &record.alarms) {
                 return Step::RollBack { why: format!("the alarm {} went off", alarm.name) };
             }
             if side.running == 0 && side.desired > 0 {
@@ -134,9 +147,12 @@ mod tests {
             count: 3,
             phase,
             since: since(),
+            started: None,
             shifted: None,
             migrated: true,
             extended: false,
+            back: false,
+            alarms: vec!["old".into()],
             why: None,
         };
         let side = Side { revision: "mail:2".into(), desired: 3, running: 3, healthy: 3, ..Side::default() };
@@ -157,8 +173,8 @@ mod tests {
         }
     }
 
-    fn alarm(began: i64) -> Alarm {
-        Alarm { name: "a".into(), severity: "critical".into(), since: since() + SignedDuration::from_mins(began) }
+    fn alarm(name: &str) -> Alarm {
+        Alarm { name: name.into(), severity: "critical".into() }
     }
 
     #[test]
@@ -207,17 +223,25 @@ mod tests {
                 "taken back: exit code 1",
             ),
             ("replaced", at(Preparing, 1, |_| ()), end, "Enter(Monitoring)"),
+            (
+                "an alarm while they are replaced",
+                at(Preparing, 1, |observed| observed.alarms.push(alarm("a"))),
+                end,
+                "roll back: the alarm a went off",
+            ),
+            ("an answer of before the start", at(Preparing, 0, old), end, "wait: ECS to begin"),
+            ("somebody else deploys", at(Preparing, 2, old), end, "taken back: somebody has given it another version"),
             ("asked back while it starts", at(Preparing, 1, rolling), Goal::Back, "roll back: asked for"),
             ("the watch", at(Monitoring, 4, |_| ()), end, "wait: the watch, 6 min left"),
             (
                 "an alarm",
-                at(Monitoring, 4, |observed| observed.alarms.push(alarm(1))),
+                at(Monitoring, 4, |observed| observed.alarms.push(alarm("a"))),
                 end,
                 "roll back: the alarm a went off",
             ),
             (
                 "an alarm of before",
-                at(Monitoring, 4, |observed| observed.alarms.push(alarm(-1))),
+                at(Monitoring, 4, |observed| observed.alarms.push(alarm("old"))),
                 end,
                 "wait: the watch, 6 min left",
             ),
@@ -228,7 +252,13 @@ mod tests {
             ("finished", at(Finished, 0, |_| ()), end, "Done"),
             ("another service was taken back", at(Finished, 0, |_| ()), Goal::Back, "roll back: asked for"),
             ("taken back, the old ones start", at(RolledBack, 0, rolling), end, "wait: 1 of 3 tasks to run"),
-            ("taken back", at(RolledBack, 0, |_| ()), Goal::Back, "Done"),
+            (
+                "taken back, an answer of before",
+                at(RolledBack, 0, |_| ()),
+                Goal::Back,
+                "wait: ECS to complete the deployment",
+            ),
+            ("taken back", at(RolledBack, 0, old), Goal::Back, "Done"),
             ("no release", at(Preparing, 0, |observed| observed.record = None), end, "Done"),
         ] {
             assert_eq!(does(case, goal), expected, "{name}");

@@ -76,9 +76,12 @@ fn at(phase: Phase, after: i64) -> Case {
         count: 4,
         phase,
         since: since(),
+        started: None,
         shifted: watched.then(since),
         migrated: false,
         extended: false,
+        back: false,
+        alarms: vec!["old".into()],
         why: None,
     };
     let test = if phase == Phase::Preparing { Colour::Blue } else { Colour::Green };
@@ -141,9 +144,12 @@ impl Case {
         self
     }
 
-    fn alarm(mut self, severity: &str, began: i64) -> Self {
-        let alarm = Alarm { name: "api-errors".into(), severity: severity.into(), since: since() + minutes(began) };
-        self.observed.alarms.push(alarm);
+    fn alarm(self, severity: &str) -> Self {
+        self.firing("api-errors", severity)
+    }
+
+    fn firing(mut self, name: &str, severity: &str) -> Self {
+        self.observed.alarms.push(Alarm { name: name.into(), severity: severity.into() });
         self
     }
 
@@ -290,19 +296,30 @@ fn before_any_traffic() {
         ("checks pass", at(Verifying, 3).checks(Some(Ok(()))), "enter Shifting(0)"),
         (
             "an alarm of before",
-            at(Verifying, 3).alarm("critical", -60),
+            at(Verifying, 3).alarm("critical"),
             "halt: the alarm api-errors is firing: this is no time to move traffic",
         ),
         (
             "the release mends it",
-            at(Verifying, 3).alarm("critical", -60).policy(|policy| policy.despite_alarms = true),
+            at(Verifying, 3).alarm("critical").policy(|policy| policy.despite_alarms = true),
             "enter Shifting(0)",
         ),
         (
-            "an alarm before the first release",
-            at(Verifying, 3).alarm("critical", -60).blue(unstarted),
+            "a way back is what mends it",
+            at(Verifying, 3).alarm("critical").record(|record| record.back = true),
             "enter Shifting(0)",
         ),
+        (
+            "ECS moves a task to another zone",
+            at(Verifying, 3).green(|green| (green.targets, green.rollout) = (5, Rollout::InProgress)),
+            "enter Shifting(0)",
+        ),
+        (
+            "a long job, and then the tasks start",
+            at(Preparing, 40).green(starting).record(|record| record.started = Some(since() + minutes(39))),
+            "wait: 1 of 4 tasks to be healthy",
+        ),
+        ("an alarm before the first release", at(Verifying, 3).alarm("critical").blue(unstarted), "enter Shifting(0)"),
         (
             "the old colour has grown meanwhile",
             at(Verifying, 1).blue(|blue| *blue = side("api:1", 6)),
@@ -313,8 +330,8 @@ fn before_any_traffic() {
             at(Verifying, 1).green(|green| (green.desired, green.starting) = (6, 2)),
             "wait: 4 of 6 tasks to be healthy",
         ),
-        ("an alarm that the policy does not name", at(Verifying, 3).alarm("warning", 1), "enter Shifting(0)"),
-        ("an alarm, but only a deploy", at(Verifying, 3).alarm("critical", 1).goal(Goal::Deployed), "done"),
+        ("an alarm that the policy does not name", at(Verifying, 3).alarm("warning"), "enter Shifting(0)"),
+        ("an alarm, but only a deploy", at(Verifying, 3).alarm("critical").goal(Goal::Deployed), "done"),
         ("asked back", at(Verifying, 1).goal(Goal::Back), "abandon: asked for"),
         ("asked back at once", at(Preparing, 0).goal(Goal::Back), "abandon: asked for"),
     ]);
@@ -344,13 +361,38 @@ fn moving_the_traffic() {
         ("everything", at(Shifting(2), 0).on_step(50), "shift 50/50 to 0/100"),
         ("and everything is there", at(Shifting(2), 0).on_step(100), "enter Monitoring"),
         (
+            "errors in less time than the limit's are seen at the end of a step",
+            at(Shifting(0), 2)
+                .on_step(10)
+                .each(|sample| sample.errors = 11.0)
+                .policy(|policy| policy.steps[0].hold = minutes(2)),
+            "roll back 90/10 to 100/0: 1.1 % of the requests failed since it has traffic",
+        ),
+        (
+            "what is known of a step is late",
+            at(Shifting(0), 5).on_step(10).seen((0..3).map(calm)),
+            "wait: what is known of the step at 10 %",
+        ),
+        ("or never comes", at(Shifting(0), 11).on_step(10).seen([]), "enter Shifting(1)"),
+        ("a deploy moves nothing", at(Shifting(0), 0).goal(Goal::Deployed), "done"),
+        (
+            "a rollback was cut off after it had moved the traffic",
+            at(Shifting(0), 1).record(|record| record.why = Some("errors".into())),
+            "enter RolledBack",
+        ),
+        (
+            "a rollback was cut off before",
+            at(Shifting(0), 1).on_step(10).record(|record| record.why = Some("errors".into())),
+            "roll back 90/10 to 100/0: errors",
+        ),
+        (
             "errors on a step",
             at(Shifting(0), 5).on_step(10).each(|minute| minute.errors = 11.0),
             "roll back 90/10 to 100/0: 1.1 % of the requests failed in 5 min",
         ),
         (
             "an alarm on a step",
-            at(Shifting(1), 2).on_step(50).alarm("critical", 1),
+            at(Shifting(1), 2).on_step(50).alarm("critical"),
             "roll back 50/50 to 100/0: the alarm api-errors went off",
         ),
         (

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
-use futures::future::{join_all, try_join_all};
-use jiff::{SignedDuration, Timestamp};
+use futures::future::join_all;
+use jiff::Timestamp;
 
 use self::stage::{Stage, guarded, unlock};
 use self::timeline::Timeline;
@@ -125,11 +125,15 @@ pub struct One {
 
 #[derive(clap::Args)]
 pub struct Rollback {
-    #[command(flatten)]
-    one: One,
-    /// Release this earlier revision of the task definition: its number
+    /// The environment
+    env: String,
+    #[arg(required = true, value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Release this earlier revision of the task definition: its number. For one service
     #[arg(long, value_name = "REVISION")]
     to: Option<u32>,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(clap::Args)]
@@ -171,7 +175,7 @@ pub async fn run(command: &Command) -> Result<Ended> {
     match command {
         Command::Run(arguments) => all_the_way(arguments, Goal::Finished).await,
         Command::Deploy(arguments) => all_the_way(arguments, Goal::Deployed).await,
-        Command::Switch(one) => go_on(one, Goal::Switched, "switch", false).await,
+        Command::Switch(one) => go_on(one, Goal::Switched, "switch").await,
         Command::Finish(finish) => {
             let mut one = One {
                 env: finish.one.env.clone(),
@@ -181,7 +185,7 @@ pub async fn run(command: &Command) -> Result<Ended> {
             if finish.now {
                 one.common.policy.keep = Some(Duration(0));
             }
-            go_on(&one, Goal::Finished, "finish", false).await
+            go_on(&one, Goal::Finished, "finish").await
         }
         Command::Rollback(rollback) => back(rollback).await,
         Command::Status(status) => show(status, false).await,
@@ -250,19 +254,37 @@ async fn release_all(
         let mut going = Vec::new();
         for release in stage.releases(&locks, &timeline)? {
             let image = image_of(&release, images.get(release.service())).await?;
-            let wanted =
-                Wanted { id: id.clone(), image: image.clone(), revision: None, again: force.again, now: force.now };
+            let wanted = Wanted {
+                id: id.clone(),
+                image: image.clone(),
+                revision: None,
+                again: force.again,
+                now: force.now,
+                back: false,
+            };
             if release.begin(&wanted).await? {
                 going.push(release);
             } else {
                 timeline.note(&format!("{} runs {image} already, in the shape of the file", release.service()));
             }
         }
+        for release in going.iter().filter(|_| goal == Goal::Deployed) {
+            let begun = release.record().await?.map(|record| record.phase);
+            if let Some(phase @ (Phase::Shifting(_) | Phase::Monitoring | Phase::Keeping)) = begun {
+                let service = release.service();
+                bail!(
+                    "this release of {service} has traffic already ({})\n  go on with `infra bluegreen run {} {service}`",
+                    release::phase_name(phase),
+                    stage.name()
+                );
+            }
+        }
         let goals = [Goal::Deployed, Goal::Switched, Goal::Finished].into_iter();
         let last = goals.clone().position(|one| one == goal).unwrap_or_default();
         for goal in goals.take(last + 1) {
-            let outcomes = try_join_all(going.iter().map(|release| release.reach(goal))).await?;
-            if outcomes.iter().any(|outcome| *outcome != Outcome::Reached) {
+            // Also where one of them fails, the others are brought to an end.
+            let outcomes = join_all(going.iter().map(|release| release.reach(goal))).await;
+            if outcomes.iter().any(|outcome| !matches!(outcome, Ok(Outcome::Reached))) {
                 return together(&going, outcomes, &timeline).await;
             }
         }
@@ -277,24 +299,28 @@ async fn release_all(
 }
 
 /// What is released together is taken back together.
-async fn together(going: &[Release], outcomes: Vec<Outcome>, timeline: &Timeline) -> Result<Ended> {
-    let back = going.iter().zip(outcomes).map(async |(release, outcome)| {
-        let outcome = match outcome {
-            Outcome::Reached => match release.reach(Goal::Back).await? {
-                Outcome::TakenBack { .. } => {
-                    Outcome::TakenBack { why: "another service of this release was taken back".to_owned() }
-                }
-                other => other,
-            },
+async fn together(going: &[Release], outcomes: Vec<Result<Outcome>>, timeline: &Timeline) -> Result<Ended> {
+    let back = going.iter().zip(outcomes).map(async |(release, outcome)| match outcome? {
+        Outcome::Reached => Ok(match release.reach(Goal::Back).await? {
+            Outcome::TakenBack { .. } => {
+                Outcome::TakenBack { why: "another service of this release was not released".to_owned() }
+            }
             other => other,
-        };
-        Ok::<_, anyhow::Error>((release, outcome))
+        }),
+        other => Ok::<_, anyhow::Error>(other),
     });
-    for result in join_all(back).await {
-        let (release, outcome) = result?;
-        timeline.outcome(release.service(), Goal::Finished, &outcome);
+    let mut failed = None;
+    for (release, outcome) in going.iter().zip(join_all(back).await) {
+        match outcome {
+            Ok(outcome) => drop(timeline.outcome(release.service(), Goal::Finished, &outcome)),
+            Err(error) => {
+                if let Some(earlier) = failed.replace(error) {
+                    say(&format!("error: {earlier:#}"));
+                }
+            }
+        }
     }
-    Ok(Ended::Failed)
+    failed.map_or(Ok(Ended::Failed), Err)
 }
 
 /// The image by its digest; where none is asked for, that of the release which is under way, else the one that runs.
@@ -311,14 +337,18 @@ async fn image_of(release: &Release, asked: Option<&String>) -> Result<String> {
     }
 }
 
-async fn go_on(one: &One, goal: Goal, verb: &str, by_force: bool) -> Result<Ended> {
+async fn go_on(one: &One, goal: Goal, verb: &str) -> Result<Ended> {
     let services = [one.service.clone()];
     let stage = Stage::open(&one.common.source, &one.env, &services, &one.common.policy).await?;
-    let locks = stage.lock(&format!("infra bluegreen {verb} {} {}", one.env, one.service), by_force).await?;
+    let locks = stage.lock(&format!("infra bluegreen {verb} {} {}", one.env, one.service), false).await?;
     let timeline = Timeline::begin(stage.name(), one.common.format);
     let ended = guarded(&stage, async {
         let mut releases = stage.releases(&locks, &timeline)?;
         let release = releases.pop().context("one service")?;
+        let begun = release.record().await?.map(|record| record.phase);
+        if goal == Goal::Finished && matches!(begun, Some(Phase::Preparing | Phase::Verifying | Phase::Shifting(_))) {
+            bail!("{0} is not switched yet: `infra bluegreen switch {1} {0}`", one.service, one.env);
+        }
         let outcome = release.reach(goal).await?;
         Ok(timeline.outcome(&one.service, goal, &outcome))
     });
@@ -329,46 +359,63 @@ async fn go_on(one: &One, goal: Goal, verb: &str, by_force: bool) -> Result<Ende
 
 /// Back at once where the old version still runs; else it is released again, without a trial.
 async fn back(rollback: &Rollback) -> Result<Ended> {
-    let Rollback { one, to } = rollback;
-    let services = [one.service.clone()];
-    let stage = Stage::open(&one.common.source, &one.env, &services, &one.common.policy).await?;
+    let Rollback { env, services, to, common } = rollback;
+    if to.is_some() && services.len() > 1 {
+        bail!("--to is a revision of one service: name one");
+    }
+    let stage = Stage::open(&common.source, env, services, &common.policy).await?;
     // Whoever watches a release must not keep others from taking it back.
-    let locks = stage.lock(&format!("infra bluegreen rollback {} {}", one.env, one.service), true).await?;
-    let timeline = Timeline::begin(stage.name(), one.common.format);
+    let locks = stage.lock(&format!("infra bluegreen rollback {env} {}", services.join(" ")), true).await?;
+    let timeline = Timeline::begin(stage.name(), common.format);
     let ended = guarded(&stage, async {
-        let mut releases = stage.releases(&locks, &timeline)?;
-        let mut release = releases.pop().context("one service")?;
-        let record = release.record().await?;
-        // Of one that was taken back, the new colour may still run: a rollback that was cut off left it so.
-        if record.as_ref().is_some_and(|record| record.phase != Phase::Finished) {
-            let outcome = release.reach(Goal::Back).await?;
-            if to.is_none() || matches!(outcome, Outcome::Halted { .. }) {
-                return Ok(timeline.outcome(&one.service, Goal::Back, &outcome));
+        let releases = stage.releases(&locks, &timeline)?;
+        let mut ended = Ended::Well;
+        for result in join_all(releases.iter().map(|release| back_one(release, *to, &timeline))).await {
+            if !matches!(result?, Ended::Well) {
+                ended = Ended::Failed;
             }
         }
-        let revision = match (to, &record) {
-            (Some(number), _) => release.shared.parts.task.numbered(*number),
-            (None, Some(record)) => {
-                record.from.clone().context("there was no version before this one: name a revision with --to")?
-            }
-            (None, None) => bail!("there is no release of {} that could be taken back", one.service),
-        };
-        release.shared.policy.verify = SignedDuration::ZERO;
-        release.shared.policy.steps.clear();
-        release.shared.policy.migrate = false;
-        let image = release.shared.image_of(&revision).await?;
-        let id = format!("{}-back", Timestamp::now().strftime("%Y%m%d-%H%M%S"));
-        let wanted = Wanted { id, image, revision: Some(revision.clone()), again: false, now: true };
-        if !release.begin(&wanted).await? {
-            timeline.note(&format!("{} runs {} already", one.service, release::short(&revision)));
-            return Ok(Ended::Well);
-        }
-        let outcome = release.reach(Goal::Switched).await?;
-        Ok(timeline.outcome(&one.service, Goal::Switched, &outcome))
+        Ok(ended)
     });
     let ended = ended.await;
     unlock(locks).await;
     ended
+}
+
+async fn back_one(release: &Release, to: Option<u32>, timeline: &Timeline) -> Result<Ended> {
+    let (service, record) = (release.service(), release.record().await?);
+    let target = to.map(|number| release.shared.parts.task.numbered(number));
+    // A way back that was cut off goes on.
+    let resumed = record.as_ref().is_some_and(|record| {
+        !record.is_over() && record.back && target.as_ref().is_none_or(|target| *target == record.revision)
+    });
+    if resumed {
+        let outcome = release.reach(Goal::Switched).await?;
+        return Ok(timeline.outcome(service, Goal::Switched, &outcome));
+    }
+    // Of one that was taken back, the new colour may still run: a rollback that was cut off left it so.
+    if record.as_ref().is_some_and(|record| record.phase != Phase::Finished) {
+        let outcome = release.reach(Goal::Back).await?;
+        if target.is_none() {
+            return Ok(timeline.outcome(service, Goal::Back, &outcome));
+        }
+    }
+    let revision = match (target, record) {
+        (Some(target), _) => target,
+        (None, Some(record)) => {
+            record.from.context("there was no version before this one: name a revision with --to")?
+        }
+        (None, None) => bail!("there is no release of {service} that could be taken back"),
+    };
+    let image = release.shared.image_of(&revision).await?;
+    let id = format!("{}-back", Timestamp::now().strftime("%Y%m%d-%H%M%S"));
+    let wanted = Wanted { id, image, revision: Some(revision.clone()), again: to.is_some(), now: true, back: true };
+    if !release.begin(&wanted).await? {
+        timeline.note(&format!("{service} runs {} already", release::short(&revision)));
+        return Ok(Ended::Well);
+    }
+    let outcome = release.reach(Goal::Switched).await?;
+    Ok(timeline.outcome(service, Goal::Switched, &outcome))
 }
 
 async fn show(status: &Status, follow: bool) -> Result<Ended> {

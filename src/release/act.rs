@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace, SuspendedState};
+use aws_sdk_elasticloadbalancingv2 as elb;
 use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, ForwardActionConfig, TargetGroupTuple};
 
 use super::parts::{Colours, Parts};
-use crate::aws::Aws;
-use crate::bluegreen::{Both, Colour, Weights};
+use crate::aws::{Aws, one_try};
+use crate::bluegreen::{Colour, Weights};
 use crate::kinds::schedule_group;
 
 /// Lets a service run so many tasks of a revision. With the revision that it has, a new deployment begins: the old one
@@ -27,13 +28,23 @@ pub async fn scale(aws: &Aws, cluster: &str, ecs: &str, count: u32) -> Result<()
     Ok(())
 }
 
+/// What a scaler may do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scaler {
+    /// All that its policies say.
+    Free,
+    /// Start tasks, but stop none.
+    Growing,
+    Held,
+}
+
 /// Holds a scaler, or lets it go.
-pub async fn hold(aws: &Aws, scaler: Option<&String>, held: bool) -> Result<()> {
-    let Some(id) = scaler else { return Ok(()) };
+pub async fn scaler(aws: &Aws, id: Option<&String>, may: Scaler) -> Result<()> {
+    let Some(id) = id else { return Ok(()) };
     let state = SuspendedState::builder()
-        .dynamic_scaling_in_suspended(held)
-        .dynamic_scaling_out_suspended(held)
-        .scheduled_scaling_suspended(held)
+        .dynamic_scaling_in_suspended(may != Scaler::Free)
+        .dynamic_scaling_out_suspended(may == Scaler::Held)
+        .scheduled_scaling_suspended(may == Scaler::Held)
         .build();
     let request = aws.autoscaling().register_scalable_target().resource_id(id).suspended_state(state);
     let request = request.service_namespace(ServiceNamespace::Ecs);
@@ -42,15 +53,20 @@ pub async fn hold(aws: &Aws, scaler: Option<&String>, held: bool) -> Result<()> 
     Ok(())
 }
 
-/// Leads a rule to both colours by these weights: one request.
-pub async fn weigh(aws: &Aws, colours: &Colours, rule: &str, weights: Weights) -> Result<()> {
+/// Leads a rule to both colours by these weights: one request. `once` where nothing may come of it later, after somebody
+/// else has decided otherwise.
+pub async fn weigh(aws: &Aws, colours: &Colours, rule: &str, weights: Weights, once: bool) -> Result<()> {
     let tuple = |colour: Colour| {
         let tuple = TargetGroupTuple::builder().target_group_arn(&colours.groups.of(colour).arn);
         tuple.weight(i32::from(*weights.of(colour))).build()
     };
     let forward = ForwardActionConfig::builder().target_groups(tuple(Colour::Blue)).target_groups(tuple(Colour::Green));
     let action = Action::builder().r#type(ActionTypeEnum::Forward).forward_config(forward.build()).build();
-    aws.call("elb:ModifyRule", aws.elb().modify_rule().rule_arn(rule).actions(action).send()).await?;
+    let mut request = aws.elb().modify_rule().rule_arn(rule).actions(action).customize();
+    if once {
+        request = request.config_override(elb::config::Builder::new().retry_config(one_try()));
+    }
+    aws.call("elb:ModifyRule", request.send()).await?;
     Ok(())
 }
 
@@ -65,10 +81,4 @@ pub async fn awake(aws: &Aws, parts: &Parts) -> Result<()> {
         schedule_group::write(aws, group, name, schedule).await?;
     }
     Ok(())
-}
-
-/// Which scaler follows the load: that of the colour that carries the traffic.
-pub async fn scalers(aws: &Aws, scalers: &Both<Option<String>>, active: Colour) -> Result<()> {
-    hold(aws, scalers.of(active.other()).as_ref(), true).await?;
-    hold(aws, scalers.of(active).as_ref(), false).await
 }

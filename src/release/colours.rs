@@ -1,14 +1,15 @@
 //! Releases between two colours: which move does what.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
+use super::act::{self, Scaler};
 use super::checks::Checks;
 use super::parts::{Colours, Way};
-use super::{Event, Outcome, Serving, Shared, Shown, act, observe, phase_name, short, wait};
+use super::{Event, Outcome, Serving, Shared, Shown, lock, observe, phase_name, short, wait};
 use crate::bluegreen::{self, Both, Colour, Goal, Move, Observed, Phase, Policy, Record, Sample, Side, Weights};
 use crate::environment::services::Service;
 use crate::kind::Failure;
@@ -21,6 +22,8 @@ pub struct Method {
     checks: Checks,
     /// Metrics change slowly and are read seldom.
     metrics: Mutex<Option<(Timestamp, Both<Vec<Sample>>)>>,
+    /// Since when the checks have failed.
+    failing: Mutex<Option<Timestamp>>,
 }
 
 /// A look, and when it was.
@@ -91,7 +94,11 @@ fn colours(shared: &Shared) -> Result<&Colours, Failure> {
 impl Method {
     pub fn of(service: &Service) -> Self {
         let route = service.route.clone().unwrap_or_default();
-        Self { checks: Checks::of(&service.release.checks, &route), metrics: Mutex::new(None) }
+        Self {
+            checks: Checks::of(&service.release.checks, &route),
+            metrics: Mutex::new(None),
+            failing: Mutex::new(None),
+        }
     }
 
     /// Everything that a decision rests on.
@@ -99,7 +106,7 @@ impl Method {
         let colours = colours(shared)?;
         let aws = &shared.aws;
         let (record, sides, (weights, test)) = tokio::try_join!(
-            shared.read(),
+            shared.look(),
             observe::sides(aws, &shared.parts.cluster, colours),
             observe::rules(aws, colours),
         )?;
@@ -115,22 +122,35 @@ impl Method {
                 alarms = observe::alarms(aws, &shared.parts.alarms).await?;
             }
             if matches!(phase, Some(Phase::Verifying | Phase::Monitoring)) {
-                checks = self.checks.ask(&colours.door).await;
+                checks = self.checks(shared, now).await?;
             }
         }
         Ok(Seen { observed: Observed { sides, weights, test, samples, alarms, checks, record }, at: now })
     }
 
+    /// What the checks say. They have failed only once they have failed for a while: a load balancer takes its time to
+    /// learn of a rule, and networks hiccup.
+    async fn checks(&self, shared: &Shared, now: Timestamp) -> Result<Option<Result<(), String>>, Failure> {
+        let said = self.checks.ask(&colours(shared)?.door).await;
+        let mut failing = lock(&self.failing);
+        if !matches!(said, Some(Err(_))) {
+            *failing = None;
+            return Ok(said);
+        }
+        let since = *failing.get_or_insert(now);
+        Ok(said.filter(|_| now.duration_since(since) >= shared.policy.settle()))
+    }
+
     async fn samples(&self, shared: &Shared, since: Timestamp, now: Timestamp) -> Result<Both<Vec<Sample>>, Failure> {
         let fresh = shared.policy.period.min(shared.policy.look * 3);
-        let known = self.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = lock(&self.metrics).clone();
         if let Some((at, samples)) = known
             && now.duration_since(at) < fresh
         {
             return Ok(samples);
         }
         let samples = observe::samples(&shared.aws, colours(shared)?, since, shared.policy.period).await?;
-        *self.metrics.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, samples.clone()));
+        *lock(&self.metrics) = Some((now, samples.clone()));
         Ok(samples)
     }
 }
@@ -144,28 +164,32 @@ async fn act(shared: &Shared, next: Move, mut record: Record, observed: &Observe
         },
         Move::Start { colour, revision, count } => {
             let side = observed.sides.of(colour);
-            record.count = count;
+            (record.count, record.started) = (count, Some(Timestamp::now()));
             shared.write(&record).await?;
-            act::hold(aws, colours.scalers.of(colour).as_ref(), true).await?;
+            act::scaler(aws, colours.scalers.of(colour).as_ref(), Scaler::Held).await?;
             let again = side.revision == revision && side.desired == 0;
             return act::start(aws, cluster, colours.ecs.of(colour), &revision, Some(count), again).await;
         }
-        Move::Try(colour) => return act::weigh(aws, colours, &colours.test, Weights::with(colour, 100)).await,
-        Move::Shift { from, to } => return shift(shared, record, from, to).await,
+        Move::Try(colour) => return act::weigh(aws, colours, &colours.test, Weights::with(colour, 100), false).await,
+        Move::Shift { from, to } => return shift(shared, record, observed, from, to).await,
         Move::Enter(phase) => return enter(shared, phase, record, None, observed).await,
         Move::Extend => record.extended = true,
         Move::Stop(colour) => {
-            act::hold(aws, colours.scalers.of(colour).as_ref(), true).await?;
+            act::scaler(aws, colours.scalers.of(colour).as_ref(), Scaler::Held).await?;
             return act::scale(aws, cluster, colours.ecs.of(colour), 0).await;
         }
         Move::Abandon { why } => return enter(shared, Phase::RolledBack, record, Some(why), observed).await,
         Move::RollBack { from, to, why } => {
-            // Traffic first: everything else can wait.
-            if rules_are(shared, from).await? {
-                act::weigh(aws, colours, &colours.rule, to).await?;
-                return enter(shared, Phase::RolledBack, record, Some(why), observed).await;
+            if !rules_are(shared, from).await? {
+                return Ok(());
             }
-            return Ok(());
+            // Traffic first, and beside it the decision, so that whoever goes on after a kill goes on with it.
+            let decided = Record { why: Some(why), ..record };
+            let moved = act::weigh(aws, colours, &colours.rule, to, false);
+            let (moved, noted) = tokio::join!(moved, shared.write(&decided));
+            moved?;
+            noted?;
+            return enter(shared, Phase::RolledBack, decided, None, observed).await;
         }
         Move::Wait { .. } | Move::Halt { .. } | Move::Done => return Ok(()),
     }
@@ -177,40 +201,48 @@ async fn rules_are(shared: &Shared, expected: Weights) -> Result<bool, Failure> 
     Ok(observe::rules(&shared.aws, colours(shared)?).await?.0 == expected)
 }
 
-async fn shift(shared: &Shared, mut record: Record, from: Weights, to: Weights) -> Result<()> {
+async fn shift(shared: &Shared, mut record: Record, observed: &Observed, from: Weights, to: Weights) -> Result<()> {
     let (aws, colours) = (&shared.aws, colours(shared)?);
     let Some(colour) = record.to else { return Ok(()) };
-    if *to.of(colour) == 100 {
-        // Without traffic it would shrink, and could not take the traffic back.
-        act::hold(aws, colours.scalers.of(colour.other()).as_ref(), true).await?;
-    }
     if record.shifted.is_none() {
         record.shifted = Some(Timestamp::now());
+        record.alarms = observed.alarms.iter().map(|alarm| alarm.name.clone()).collect();
         shared.write(&record).await?;
     }
+    // What loses its traffic would shrink, and could not take the traffic back.
+    let old = if *to.of(colour) == 100 { Scaler::Held } else { Scaler::Growing };
+    act::scaler(aws, colours.scalers.of(colour.other()).as_ref(), old).await?;
+    act::scaler(aws, colours.scalers.of(colour).as_ref(), Scaler::Growing).await?;
     // Both again, as late as can be: somebody may have taken the release back meanwhile.
     let (same, now) = tokio::try_join!(rules_are(shared, from), shared.read())?;
-    let unchanged = now.is_some_and(|now| now.id == record.id && now.phase == record.phase);
-    if same && unchanged { act::weigh(aws, colours, &colours.rule, to).await } else { Ok(()) }
+    shared.check_lock()?;
+    if same && now.as_ref() == Some(&record) { act::weigh(aws, colours, &colours.rule, to, true).await } else { Ok(()) }
 }
 
 /// What belongs to a phase is done before the record says that it has begun, so that nothing is left out by a kill.
 async fn enter(shared: &Shared, phase: Phase, record: Record, why: Option<String>, observed: &Observed) -> Result<()> {
     let (aws, colours) = (&shared.aws, colours(shared)?);
     let Some(to) = record.to else { return Ok(()) };
+    let (new, old) = (colours.scalers.of(to).as_ref(), colours.scalers.of(to.other()).as_ref());
     match phase {
-        Phase::Monitoring => act::scalers(aws, &colours.scalers, to).await?,
+        Phase::Monitoring => {
+            act::scaler(aws, old, Scaler::Held).await?;
+            act::scaler(aws, new, Scaler::Free).await?;
+        }
         Phase::Keeping => {
             shared.jobs_follow(&record.image).await?;
             act::awake(aws, &shared.parts).await?;
         }
-        Phase::RolledBack if record.shifted.is_some() => {
-            let (new, old) = (observed.sides.of(to), observed.sides.of(to.other()));
-            // What the new colour has grown to is what the load needs.
-            if old.desired > 0 && new.desired > old.desired {
-                act::scale(aws, &shared.parts.cluster, colours.ecs.of(to.other()), new.desired).await?;
+        Phase::RolledBack => {
+            act::scaler(aws, new, Scaler::Held).await?;
+            let (grown, kept) = (observed.sides.of(to).desired, observed.sides.of(to.other()).desired);
+            if kept > 0 {
+                // What the new colour has grown to is what the load needs.
+                if record.shifted.is_some() && grown > kept {
+                    act::scale(aws, &shared.parts.cluster, colours.ecs.of(to.other()), grown).await?;
+                }
+                act::scaler(aws, old, Scaler::Free).await?;
             }
-            act::scalers(aws, &colours.scalers, to.other()).await?;
             if let (Phase::Keeping, Some(from)) = (record.phase, &record.from) {
                 shared.jobs_follow(&shared.image_of(from).await?).await?;
             }

@@ -1,5 +1,8 @@
 //! Task definitions with the image of a release.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::Result;
 
 use crate::address::Identity;
@@ -16,6 +19,8 @@ pub struct Family {
     pub arn: String,
     pub identity: Identity,
     pub name: String,
+    /// The revisions that were registered since, by image.
+    pub registered: Mutex<BTreeMap<String, String>>,
 }
 
 impl Family {
@@ -38,18 +43,31 @@ impl Family {
         format!("{family}:{number}")
     }
 
-    /// The revision with the file's shape and this image: the latest one where that is it, else a new one.
-    pub async fn revision(&self, aws: &Aws, image: &str) -> Result<String> {
+    fn wanted(&self, image: &str) -> TaskDefinition {
         let mut wanted = self.spec.clone();
         if !self.is_pinned() {
             for container in wanted.containers.iter_mut().filter(|container| container.untagged()) {
                 container.image = Arg::from(image);
             }
         }
-        if wanted.is_same(&self.latest) {
-            return Ok(self.arn.clone());
+        wanted
+    }
+
+    /// The revision with the file's shape and this image, if there is one.
+    pub fn known(&self, image: &str) -> Option<String> {
+        let registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner).get(image).cloned();
+        registered.or_else(|| self.wanted(image).is_same(&self.latest).then(|| self.arn.clone()))
+    }
+
+    /// The revision with the file's shape and this image: the latest one where that is it, else a new one.
+    pub async fn revision(&self, aws: &Aws, image: &str) -> Result<String> {
+        if let Some(known) = self.known(image) {
+            return Ok(known);
         }
-        Ok(wanted.register(aws, &self.identity, &self.name).await?)
+        let revision = self.wanted(image).register(aws, &self.identity, &self.name).await?;
+        let mut registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        registered.insert(image.to_owned(), revision.clone());
+        Ok(revision)
     }
 }
 

@@ -72,7 +72,7 @@ async fn start(aws: &Aws, cluster: &str, network: &EcsService, revision: &str, r
         .propagate_tags(PropagateTags::TaskDefinition)
         .started_by(release)
         // Asked twice, ECS starts it once.
-        .client_token(short_hash(&format!("{release} {revision}")));
+        .client_token(short_hash(release));
     let answer = aws.call("ecs:RunTask", request.send()).await?;
     if let Some(task) = answer.tasks().first() {
         return Ok(task.clone());

@@ -1,7 +1,7 @@
 //! Where the parts of a service are in AWS.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -261,6 +261,7 @@ impl World {
             arn: latest.outputs.get("arn").cloned().unwrap_or_default(),
             identity: latest.identity.clone(),
             name: latest.id.clone(),
+            registered: Mutex::default(),
         })
     }
 

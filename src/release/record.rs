@@ -31,6 +31,9 @@ pub async fn read(aws: &Aws, name: &str) -> Result<Option<Record>> {
 pub async fn write(aws: &Aws, name: &str, record: &Record) -> Result<()> {
     let mut record = record.clone();
     if let Some(why) = &mut record.why {
+        // Lines of a log may hold anything. SSM takes `{{` for a reference.
+        why.retain(|letter| !letter.is_control() || letter == '\n');
+        *why = why.replace("{{", "{ {");
         why.truncate(why.floor_char_boundary(WHY));
     }
     let value = serde_json::to_string(&record)

@@ -4,8 +4,9 @@ use anyhow::Result;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::act::{self, Scaler};
 use super::parts::{Rolling, Way};
-use super::{Event, Outcome, Serving, Shared, Shown, act, autopsy, observe, phase_name, short, wait};
+use super::{Event, Outcome, Serving, Shared, Shown, autopsy, observe, phase_name, short, wait};
 use crate::bluegreen::rolling::{self, Observed, Step};
 use crate::bluegreen::{Goal, Phase, Policy, Record, Rollout};
 use crate::kind::Failure;
@@ -57,7 +58,7 @@ fn of(shared: &Shared) -> Result<&Rolling, Failure> {
 async fn look(shared: &Shared) -> Result<(Observed, Timestamp), Failure> {
     let (aws, rolling) = (&shared.aws, of(shared)?);
     let request = aws.ecs().describe_services().cluster(&shared.parts.cluster).services(&rolling.ecs);
-    let (services, record) = tokio::try_join!(aws.call("ecs:DescribeServices", request.send()), shared.read())?;
+    let (services, record) = tokio::try_join!(aws.call("ecs:DescribeServices", request.send()), shared.look())?;
     let missing = || Failure::new("ecs:DescribeServices", "ServiceNotFoundException", rolling.ecs.as_str());
     let service = services.services().first().ok_or_else(missing)?;
     let mut side = observe::side(aws, service, &[]).await?;
@@ -65,6 +66,7 @@ async fn look(shared: &Shared) -> Result<(Observed, Timestamp), Failure> {
     // Where ECS has gone back, the deployment that failed is no longer the first one.
     if let Some(record) = record.as_ref().filter(|record| record.phase == Phase::Preparing && record.count > 0)
         && side.revision != record.revision
+        && ecs_rollout::gone_back(service, Timestamp::now()).is_some()
     {
         let why = autopsy::of(aws, service).await?;
         side.rollout = Rollout::Failed(format!("ECS went back to the old version by itself; {why}"));
@@ -75,7 +77,7 @@ async fn look(shared: &Shared) -> Result<(Observed, Timestamp), Failure> {
     {
         side.rollout = Rollout::Failed(why);
     }
-    let watched = record.as_ref().is_some_and(|record| record.phase == Phase::Monitoring);
+    let watched = record.as_ref().is_some_and(|record| matches!(record.phase, Phase::Preparing | Phase::Monitoring));
     let alarms = if watched { observe::alarms(aws, &shared.parts.alarms).await? } else { Vec::new() };
     Ok((Observed { side, alarms, record }, Timestamp::now()))
 }
@@ -95,12 +97,13 @@ async fn act(shared: &Shared, next: Step, mut record: Record, observed: &Observe
             let idle = observed.side.desired == 0;
             let again = observed.side.revision == record.revision;
             act::start(aws, cluster, &rolling.ecs, &record.revision, idle.then_some(count), again).await?;
-            record.count = count;
+            (record.count, record.started) = (count, Some(Timestamp::now()));
+            record.alarms = observed.alarms.iter().map(|alarm| alarm.name.clone()).collect();
             shared.write(&record).await
         }
         Step::Enter(phase) => {
             if phase == Phase::Finished {
-                act::hold(aws, rolling.scaler.as_ref(), false).await?;
+                act::scaler(aws, rolling.scaler.as_ref(), Scaler::Free).await?;
                 shared.jobs_follow(&record.image).await?;
                 act::awake(aws, &shared.parts).await?;
             }

@@ -66,14 +66,14 @@ fn watching_after_the_switch() {
             &back("4 of 12 tasks are healthy"),
         ),
         ("all died", at(Monitoring, 6).green(|green| green.healthy = 0), &none),
-        ("an alarm", at(Monitoring, 6).alarm("critical", 2), &alarm),
+        ("an alarm", at(Monitoring, 6).alarm("critical"), &alarm),
         (
             "an alarm by its name",
-            at(Monitoring, 6).alarm("warning", 2).policy(|policy| policy.limits.alarms = vec!["api-errors".into()]),
+            at(Monitoring, 6).alarm("warning").policy(|policy| policy.limits.alarms = vec!["api-errors".into()]),
             &alarm,
         ),
-        ("an alarm that began before", at(Monitoring, 6).alarm("critical", -1), waits),
-        ("an alarm that nobody named", at(Monitoring, 6).alarm("warning", 2), waits),
+        ("an alarm that began before", at(Monitoring, 6).firing("old", "critical"), waits),
+        ("an alarm that nobody named", at(Monitoring, 6).alarm("warning"), waits),
         ("no limits at all", at(Monitoring, 6).each(slow).policy(|policy| policy.limits = Limits::default()), waits),
         ("no traffic", at(Monitoring, 10).each(quiet), "extend"),
         ("no metrics in all the time", at(Monitoring, 10).seen([]), "extend"),
@@ -90,6 +90,30 @@ fn watching_after_the_switch() {
         ),
         ("prolonged, and then traffic", at(Monitoring, 20).record(|record| record.extended = true), "enter Keeping"),
         ("prolonged in vain", at(Monitoring, 20).each(quiet).record(|record| record.extended = true), &silent),
+        ("no watch at all", at(Monitoring, 0).seen([]).policy(|policy| policy.monitor = minutes(0)), "enter Keeping"),
+        (
+            "the first numbers are on their way",
+            at(Monitoring, 2).seen([]).policy(|policy| policy.monitor = minutes(2)),
+            "wait: what is known of the first minutes",
+        ),
+        (
+            "a way back is not taken back",
+            at(Monitoring, 6)
+                .each(|sample| sample.errors = 500.0)
+                .alarm("critical")
+                .record(|record| record.back = true),
+            waits,
+        ),
+        (
+            "the old colour is half dead",
+            at(Monitoring, 6).each(slow).blue(|blue| blue.healthy = 1),
+            "halt: answers took 2001 ms or more for 3 min; but of the old colour only 1 of 4 tasks are healthy",
+        ),
+        (
+            "asked back all the same",
+            at(Monitoring, 6).blue(|blue| blue.healthy = 1).goal(Goal::Back),
+            "roll back 0/100 to 100/0: asked for",
+        ),
         ("no traffic, but checks pass", at(Monitoring, 10).each(quiet).checks(Some(Ok(()))), "enter Keeping"),
         (
             "the old colour is gone",
@@ -124,15 +148,16 @@ fn keeping_and_ending() {
         ("stopped", at(Keeping, 30).blue(off), "enter Finished"),
         (
             "an alarm while it is kept",
-            at(Keeping, 10).alarm("critical", 9),
+            at(Keeping, 10).alarm("critical"),
             "roll back 0/100 to 100/0: the alarm api-errors went off",
         ),
         ("asked back while it is kept", at(Keeping, 10).goal(Goal::Back), "roll back 0/100 to 100/0: asked for"),
         ("somebody went back by hand", at(Keeping, 10).weights(0), "enter RolledBack"),
         ("finished", at(Finished, 0).blue(off), "done"),
-        ("killed before the old colour stopped", at(Finished, 0), "stop blue"),
+        ("killed before the old colour stopped", at(Finished, 1), "stop blue"),
         ("asked back too late", at(Finished, 0).blue(off).goal(Goal::Back), "halt: blue no longer runs"),
-        ("taken back", at(RolledBack, 0), "stop green"),
+        ("taken back", at(RolledBack, 1), "stop green"),
+        ("taken back just now", at(RolledBack, 0), "wait: the load balancer to have settled, 30 s left"),
         ("taken back and stopped", at(RolledBack, 0).green(off), "done"),
         (
             "asked back while somebody gives it traffic again",

@@ -13,6 +13,14 @@ use crate::lock::{Held, Holder, Lock};
 use crate::release::{self, Parts, Release, World};
 
 impl Policy {
+    /// Whether it says something that only two colours can do.
+    fn is_about_traffic(&self) -> bool {
+        let times = self.verify.is_some() || self.keep.is_some();
+        let steps = self.canary.is_some() || self.linear.is_some() || self.at_once;
+        let limits = self.errors.is_some() || self.latency.is_some() || self.unhealthy.is_some();
+        times || steps || limits || self.despite_alarms
+    }
+
     fn change(&self, release: &mut crate::environment::releases::Release) {
         release.verify = self.verify.unwrap_or(release.verify);
         release.monitor = self.monitor.unwrap_or(release.monitor);
@@ -47,7 +55,14 @@ impl Stage {
         }
         let (session, desired) = Session::open(&loaded).await?;
         let world = World::read(&session.aws, session.scope(&desired), desired).await?;
-        let parts = services.iter().map(|name| Ok(Arc::new(world.parts(&loaded, name)?))).collect::<Result<_>>()?;
+        let parts: Vec<_> =
+            services.iter().map(|name| Ok(Arc::new(world.parts(&loaded, name)?))).collect::<Result<_>>()?;
+        if let Some(parts) = parts.iter().find(|parts| policy.is_about_traffic() && !parts.has_colours()) {
+            bail!(
+                "the tasks of {} are replaced one by one: of the flags for a release only --monitor is about that",
+                parts.service
+            );
+        }
         Ok(Self { loaded, world, parts, despite_alarms: policy.despite_alarms })
     }
 
