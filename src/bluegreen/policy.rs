@@ -93,8 +93,9 @@ impl From<&Release> for Policy {
         });
         let limits = [rollback.errors.map(|share| share.over), rollback.latency.map(|latency| latency.over)];
         let holds = canary.iter().chain(linear.iter().flatten()).map(|step| step.hold);
-        let times = [release.verify, release.monitor].map(time).into_iter();
-        let shortest = limits.into_iter().flatten().map(time).min().unwrap_or(MINUTE);
+        let limits = limits.into_iter().flatten().map(time);
+        let times = [release.verify, release.monitor].map(time).into_iter().chain(limits.clone());
+        let shortest = limits.min().unwrap_or(MINUTE);
         Self {
             prepare: PREPARE,
             look: times.chain(holds).filter(|time| time.is_positive()).map(|time| time / 10).fold(LOOK, Ord::min),
