@@ -5,6 +5,7 @@
 //! of is done. Where the two disagree, the weights win.
 
 mod gate;
+pub mod native;
 mod observed;
 mod policy;
 pub mod rolling;
@@ -47,6 +48,9 @@ pub struct Record {
     /// Why it was taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Where ECS itself releases: its last deployment before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<String>,
 }
 
 /// How far a release is.

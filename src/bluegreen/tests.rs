@@ -78,6 +78,7 @@ fn at(phase: Phase, after: i64) -> Case {
         migrated: false,
         extended: false,
         why: None,
+        follows: None,
     };
     let test = if phase == Phase::Preparing { Colour::Blue } else { Colour::Green };
     let observed = Observed {
