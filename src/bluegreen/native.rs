@@ -269,3 +269,6 @@ impl View<'_> {
         self.record.from.as_ref() == Some(&self.observed.side.revision)
     }
 }
+
+#[cfg(test)]
+mod tests;

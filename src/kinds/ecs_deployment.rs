@@ -187,9 +187,7 @@ impl EcsService {
         };
         self.traffic_step = match (self.deployment_strategy, found.canary_configuration(), found.linear_configuration())
         {
-            (Strategy::Canary, Some(canary), _) => {
-                step(canary.canary_percent(), canary.canary_bake_time_in_minutes())
-            }
+            (Strategy::Canary, Some(canary), _) => step(canary.canary_percent(), canary.canary_bake_time_in_minutes()),
             (Strategy::Linear, _, Some(linear)) => step(linear.step_percent(), linear.step_bake_time_in_minutes()),
             _ => None,
         };
@@ -331,6 +329,7 @@ pub async fn newest(aws: &Aws, cluster: &str, service: &str) -> Result<Option<Se
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Kind;
 
     fn service() -> EcsService {
         let json = serde_json::json!({

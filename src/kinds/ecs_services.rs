@@ -5,9 +5,7 @@ use aws_sdk_ecs::types::{
 };
 use futures::future::try_join_all;
 
-use super::ecs_service::{
-    AUTOSCALED, CircuitBreaker, EcsService, LoadBalancer, OWNER, Propagate, Provider, Strategy,
-};
+use super::ecs_service::{AUTOSCALED, CircuitBreaker, EcsService, LoadBalancer, OWNER, Propagate, Provider, Strategy};
 use super::task_definition::Owner;
 use super::{ecs, ecs_connect, ecs_deployment, ecs_rollout};
 use crate::aws::Aws;

@@ -116,9 +116,8 @@ impl Method {
 
 /// The pause that waits for an answer.
 fn waiting(found: &ServiceDeployment) -> Option<&str> {
-    let asks = |hook: &&Hook| {
-        hook.target_type() == Some(&Target::Pause) && hook.status() == Some(&HookStatus::AwaitingAction)
-    };
+    let asks =
+        |hook: &&Hook| hook.target_type() == Some(&Target::Pause) && hook.status() == Some(&HookStatus::AwaitingAction);
     found.lifecycle_hook_details().iter().find(asks)?.hook_id()
 }
 
@@ -170,7 +169,8 @@ async fn why(shared: &Shared, found: &ServiceDeployment, revision: &str) -> Resu
     let mut why = format!("ECS went back: {}", reason.unwrap_or("no reason given"));
     let breaker = found.deployment_circuit_breaker().is_some_and(|breaker| breaker.failure_count() > 0);
     if breaker
-        && let Some(ended) = autopsy::of_revision(&shared.aws, &shared.parts.cluster, &of(shared)?.ecs, revision).await?
+        && let Some(ended) =
+            autopsy::of_revision(&shared.aws, &shared.parts.cluster, &of(shared)?.ecs, revision).await?
     {
         why.push_str(&format!("; {ended}"));
     }
@@ -302,7 +302,8 @@ fn sides(observed: &Observed, found: Option<&ServiceDeployment>) -> Vec<Shown> {
         p50: None,
         p95: None,
     };
-    let lasts = |newest: &&Deployment| !matches!(newest.state, State::Succeeded | State::WentBack(_) | State::Broken(_));
+    let lasts =
+        |newest: &&Deployment| !matches!(newest.state, State::Succeeded | State::WentBack(_) | State::Broken(_));
     let side = &observed.side;
     let (Some(newest), Some(found)) = (observed.newest.as_ref().filter(lasts), found) else {
         return vec![shown("tasks", &side.revision, side.healthy, side.desired, 100)];
