@@ -15,7 +15,7 @@ use super::session::{self, Session};
 use super::{Ended, Format, Source, say};
 use crate::bluegreen::{Goal, Phase};
 use crate::environment::Loaded;
-use crate::environment::releases::{Latency, Share};
+use crate::environment::releases::{Latency, Share, Strategy};
 use crate::environment::types::{Duration, Percent};
 use crate::lock::{Held, Holder, Lock};
 use crate::release::{self, Outcome, Parts, Release, Wanted, World, repository};
@@ -191,6 +191,27 @@ pub async fn run(command: &Command) -> Result<Ended> {
 }
 
 impl Policy {
+    /// What ECS does itself, it does as the file says: none of these reaches it.
+    fn suits_native(&self, service: &str) -> Result<()> {
+        let given = [
+            ("--monitor", self.monitor.is_some()),
+            ("--keep", self.keep.is_some_and(|keep| keep.seconds() > 0)),
+            ("--canary", self.canary.is_some()),
+            ("--linear", self.linear.is_some()),
+            ("--at-once", self.at_once),
+            ("--errors", self.errors.is_some()),
+            ("--latency", self.latency.is_some()),
+            ("--unhealthy", self.unhealthy.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((flag, _)) => bail!(
+                "ECS itself releases {service} (`strategy: native`), as the file says: {flag} would change nothing\n  change `release` in \
+                 the file, and run `infra apply`"
+            ),
+        }
+    }
+
     fn change(&self, release: &mut crate::environment::releases::Release) {
         release.verify = self.verify.unwrap_or(release.verify);
         release.monitor = self.monitor.unwrap_or(release.monitor);
@@ -220,6 +241,9 @@ impl Stage {
         }
         for (name, service) in &mut loaded.file.services {
             if services.contains(name) {
+                if service.strategy() == Strategy::Native {
+                    policy.suits_native(name)?;
+                }
                 policy.change(&mut service.release);
             }
         }
@@ -406,11 +430,17 @@ async fn go_on(one: &One, goal: Goal, verb: &str, by_force: bool) -> Result<Ende
         let mut releases = stage.releases(&locks, &timeline)?;
         let release = releases.pop().context("one service")?;
         let outcome = release.reach(goal).await?;
-        Ok(timeline.outcome(&one.service, goal, &outcome))
+        Ok(timeline.outcome(&one.service, reached(&release, goal).await?, &outcome))
     });
     let ended = ended.await;
     unlock(locks).await;
     ended
+}
+
+/// How far a release has come: where nothing keeps the old version, the switch is the end.
+async fn reached(release: &Release, goal: Goal) -> Result<Goal> {
+    let over = release.record().await?.is_some_and(|record| record.phase == Phase::Finished);
+    Ok(if over && goal == Goal::Switched { Goal::Finished } else { goal })
 }
 
 /// Back at once where the old version still runs; else it is released again, without a trial.
@@ -455,7 +485,7 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
             return Ok(Ended::Well);
         }
         let outcome = release.reach(Goal::Switched).await?;
-        Ok(timeline.outcome(&one.service, Goal::Switched, &outcome))
+        Ok(timeline.outcome(&one.service, reached(&release, Goal::Switched).await?, &outcome))
     });
     let ended = ended.await;
     unlock(locks).await;

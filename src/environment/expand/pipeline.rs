@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::Expansion;
 use super::registries::repository_name;
 use crate::environment::pipeline::Github;
+use crate::environment::releases::Strategy;
 use crate::kinds::iam_role::IamRole;
 use crate::kinds::oidc_provider::OidcProvider;
 use crate::policy::{self, Policy, Statement};
@@ -142,7 +143,11 @@ fn releasing(to: &Expansion) -> Vec<Statement> {
     let tasks = arns.of("ecs", &format!("task/{cluster}/*"));
     let roles = format!("arn:{}:iam::{}:role/infra/{project}/{environment}/*", to.partition(), to.file.account);
     let history = format!("log-group:/infra/{project}/{environment}");
-    vec![
+    let native = to.file.services.values().any(|service| service.strategy() == Strategy::Native);
+    let deployments = arns.of("ecs", &format!("service-deployment/{cluster}/*"));
+    let natively = ["ecs:ContinueServiceDeployment", "ecs:StopServiceDeployment"];
+    let natively = native.then(|| policy::allow(&natively, [deployments]).sid("Deployments"));
+    let mut statements = vec![
         policy::allow(LOOK, EVERYTHING).sid("Look"),
         policy::allow(PUSH, arns.repositories()).sid("Images"),
         policy::allow(&["ecs:UpdateService"], [arns.of("ecs", &format!("service/{cluster}/*"))]).sid("Services"),
@@ -179,7 +184,9 @@ fn releasing(to: &Expansion) -> Vec<Statement> {
         .sid("Logs"),
         policy::allow(&["logs:CreateLogStream", "logs:PutLogEvents"], [arns.of("logs", &format!("{history}:*"))])
             .sid("History"),
-    ]
+    ];
+    statements.extend(natively);
+    statements
 }
 
 /// What `infra plan` reads, and nothing that is secret.

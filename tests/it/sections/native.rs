@@ -101,8 +101,10 @@ async fn ecs_releases_what_the_file_leaves_to_it() {
     let status = site.infra("bluegreen status test api").await.well().stdout;
     assert!(status.contains("tasks  serves") && status.contains("finished"), "{status}");
 
-    site.infra("destroy test --yes").await.well();
-    assert!(site.infra("plan test").await.well().stdout.contains("ecs_service.api"));
+    site.infra("destroy test --confirm test").await.well();
+    let services = aws.ecs().list_services().cluster("acme-test-main").send().await;
+    assert!(services.is_err_and(|error| error.into_service_error().is_cluster_not_found_exception()));
+    assert!(aws.iam().get_role().role_name(&role).send().await.is_err());
 }
 
 /// The weights of blue and green in a rule.
