@@ -70,7 +70,8 @@ pub enum Strategy {
     /// Tasks are replaced one by one; ECS goes back when new ones do not start.
     Rolling,
     /// The blue/green deployment that ECS does itself: it waits for `infra bluegreen switch`, moves the traffic, watches
-    /// alarms, and stops the old tasks at the end of `monitor`. Needs a `route`.
+    /// alarms, and stops the old tasks at the end of `monitor`. Needs a `route`. A change to it, or away from it, makes the
+    /// service anew, and interrupts it.
     Native,
 }
 

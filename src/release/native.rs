@@ -218,8 +218,12 @@ async fn act(shared: &Shared, next: Step, mut record: Record, seen: &Seen) -> Re
             let arn = seen.found.as_ref().and_then(|found| found.service_deployment_arn.clone());
             let request = aws.ecs().stop_service_deployment().set_service_deployment_arn(arn);
             let request = request.stop_type(StopType::Rollback);
-            aws.call("ecs:StopServiceDeployment", request.send()).await?;
-            taken_back(shared, record, why).await
+            match aws.call("ecs:StopServiceDeployment", request.send()).await {
+                Ok(_) => taken_back(shared, record, why).await,
+                // It has just ended: the next look decides anew.
+                Err(failure) if failure.code == "ConflictException" => Ok(()),
+                Err(failure) => Err(failure.into()),
+            }
         }
         Step::Return { why } => {
             if let Some(from) = &record.from {

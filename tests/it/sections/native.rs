@@ -1,5 +1,8 @@
 //! `release: { strategy: native }`: the deployment that ECS carries out itself, from the file to the end of a release.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use aws_sdk_cloudwatch::types::StateValue;
 use aws_sdk_ecs::types::{
     DeploymentLifecycleHookStage, DeploymentLifecycleHookTargetType, DeploymentStrategy, Service, ServiceDeployment,
@@ -8,7 +11,7 @@ use aws_sdk_ecs::types::{
 use infra::aws::Aws;
 
 use crate::end_to_end::site::Site;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, StopAt};
 
 const FILE: &str = r#"
 project: acme
@@ -25,7 +28,9 @@ services:
     release: { strategy: native, verify: 1s, monitor: 1m, rollback: { alarms: [critical] } }
 "#;
 
-const LOOKS: std::time::Duration = std::time::Duration::from_millis(100);
+const LOOKS: Duration = Duration::from_millis(100);
+/// How long until a call must have come.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 async fn service(aws: &Aws) -> Service {
     let request = aws.ecs().describe_services().cluster("acme-test-main").services("acme-test-api");
@@ -102,8 +107,8 @@ async fn ecs_releases_what_the_file_leaves_to_it() {
     assert!(status.contains("tasks  serves") && status.contains("finished"), "{status}");
 
     site.infra("destroy test --confirm test").await.well();
-    let services = aws.ecs().list_services().cluster("acme-test-main").send().await;
-    assert!(services.is_err_and(|error| error.into_service_error().is_cluster_not_found_exception()));
+    let left = site.live("test").await;
+    assert!(left.is_empty(), "{:?}", left.iter().map(|live| live.identity.address.to_string()).collect::<Vec<_>>());
     assert!(aws.iam().get_role().role_name(&role).send().await.is_err());
 }
 
@@ -198,4 +203,39 @@ async fn apply_waits_for_nobody_and_leaves_a_release_alone() {
     assert_eq!(configuration.strategy(), Some(&DeploymentStrategy::Canary));
     assert_eq!(configuration.canary_configuration().unwrap().canary_percent(), Some(10.0));
     site.converged("test").await;
+}
+
+#[tokio::test]
+async fn a_release_that_is_killed_goes_on() {
+    let site = Site::start().await;
+    site.write("test", FILE);
+    site.infra("apply test --yes").await.well();
+    let stops = [("UpdateService", false), ("UpdateService", true), ("ContinueServiceDeployment", false)];
+    for (number, (operation, executed)) in stops.into_iter().chain([("ContinueServiceDeployment", true)]).enumerate() {
+        let run = format!("bluegreen run test api --image acme/api:{number}");
+        kill(&site, &run, StopAt { operation, nth: 1, executed }).await;
+        let ran = site.infra(&run).await.well().stdout;
+        assert!(ran.ends_with("\napi is released\n"), "after {operation} {executed}: {ran}");
+        let there = service(&site.aws).await;
+        assert_eq!((there.desired_count(), there.running_count()), (2, 2), "after {operation} {executed}");
+        site.converged("test").await;
+    }
+    let before = service(&site.aws).await.task_definition;
+    for (number, executed) in [false, true].into_iter().enumerate() {
+        site.infra(&format!("bluegreen deploy test api --image acme/api:bad{number}")).await.well();
+        let back = "bluegreen rollback test api";
+        kill(&site, back, StopAt { operation: "StopServiceDeployment", nth: 1, executed }).await;
+        site.infra(back).await.well();
+        assert_eq!(service(&site.aws).await.task_definition, before);
+        site.converged("test").await;
+    }
+}
+
+/// Runs a command that dies at this call.
+async fn kill(site: &Site, arguments: &str, stop: StopAt) {
+    let proxy = Proxy::start(&site.emulator.variables["AWS_ENDPOINT_URL"], Some(stop)).await;
+    let mut command = site.command(&proxy.endpoint, arguments);
+    let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    tokio::time::timeout(DEADLINE, proxy.stopped.notified()).await.unwrap_or_else(|_| panic!("{stop:?} never came"));
+    running.kill().await.unwrap();
 }
