@@ -5,6 +5,7 @@
 //! of is done. Where the two disagree, the weights win.
 
 mod gate;
+pub mod native;
 mod observed;
 mod policy;
 pub mod rolling;
@@ -56,6 +57,9 @@ pub struct Record {
     /// Why it was taken back, or is to be: once it is written, there is no other way on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Where ECS itself releases: its last deployment before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<String>,
 }
 
 impl Record {
@@ -154,15 +158,7 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
             help: "release again: `infra bluegreen run --again`".to_owned(),
         };
     };
-    // A way back has been tried before.
-    let quick;
-    let policy = if record.back {
-        quick =
-            Policy { verify: SignedDuration::ZERO, steps: Vec::new(), migrate: false, checks: false, ..policy.clone() };
-        &quick
-    } else {
-        policy
-    };
+    let policy = &policy.of(record);
     let view = View { policy, goal, observed, record, to, now };
     match record.phase {
         Phase::Finished | Phase::RolledBack => view.ended(),
@@ -327,7 +323,7 @@ impl View<'_> {
         }
         // A first release has no traffic that could suffer.
         match gate::firing(self.policy, &self.observed.alarms, &[])
-            .filter(|_| self.old().desired > 0 && !self.policy.despite_alarms && !self.record.back)
+            .filter(|_| self.old().desired > 0 && !self.policy.despite_alarms)
         {
             Some(alarm) => Move::Halt {
                 why: format!("the alarm {} is firing: this is no time to move traffic", alarm.name),

@@ -71,6 +71,7 @@ mod deletion;
 mod ec2;
 mod ecs;
 mod ecs_connect;
+pub mod ecs_deployment;
 pub mod ecs_rollout;
 mod ecs_services;
 mod elasticache;

@@ -8,6 +8,7 @@ mod colours;
 mod family;
 mod image;
 mod job;
+mod native;
 mod observe;
 mod parts;
 mod record;
@@ -44,7 +45,8 @@ pub struct Event {
     pub release: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Each set of tasks by its name: `blue` and `green`, or `tasks` where there is one.
+    /// Each set of tasks by its name: `blue` and `green`, `old` and `new` where ECS itself releases, or `tasks` where
+    /// there is one.
     pub sides: Vec<Shown>,
     /// What is done, or waited for.
     pub does: String,
@@ -153,6 +155,7 @@ impl Release {
         let method: Box<dyn Method> = match &parts.way {
             Way::Colours(_) => Box::new(colours::Method::of(section)),
             Way::Rolling(_) => Box::new(rolling::Method),
+            Way::Native(_) => Box::new(native::Method::of(section)),
         };
         let shared = Shared {
             aws: Arc::clone(&world.aws),
@@ -279,6 +282,7 @@ impl Release {
             back: wanted.back,
             alarms: Vec::new(),
             why: None,
+            follows: None,
         };
         shared.check_lock()?;
         record::write(&shared.aws, &shared.record, &record).await?;

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::Record;
 use crate::environment::releases::Release;
 
 /// A limit over a time.
@@ -66,6 +67,17 @@ const LOOK: SignedDuration = SignedDuration::from_secs(5);
 const PREPARE: SignedDuration = SignedDuration::from_mins(15);
 
 impl Policy {
+    /// The policy of one release. A way back has been tried before, and is what mends an alarm.
+    #[must_use]
+    pub(super) fn of(&self, record: &Record) -> Self {
+        let policy = self.clone();
+        if !record.back {
+            return policy;
+        }
+        let steps = Vec::new();
+        Self { verify: SignedDuration::ZERO, steps, migrate: false, checks: false, despite_alarms: true, ..policy }
+    }
+
     /// After so long what CloudWatch knows of a time is complete, and clocks that differ do not matter any more.
     #[must_use]
     pub fn late(&self) -> SignedDuration {

@@ -43,6 +43,7 @@ pub enum Step {
 #[must_use]
 pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) -> Step {
     let Some(record) = &observed.record else { return Step::Done };
+    let policy = &policy.of(record);
     let side = &observed.side;
     let elapsed = now.duration_since(record.since).max(SignedDuration::ZERO);
     let look = |on: String| Step::Wait { until: now + policy.look, on };
@@ -66,7 +67,7 @@ pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) ->
         Phase::Finished | Phase::RolledBack => Step::Done,
         _ if goal == Goal::Back => Step::RollBack { why: super::ASKED.to_owned() },
         Phase::Preparing => {
-            if policy.migrate && !record.migrated && !record.back {
+            if policy.migrate && !record.migrated {
                 return Step::Migrate;
             }
             // There is no place beside what serves where the new version could wait.
@@ -154,6 +155,7 @@ mod tests {
             back: false,
             alarms: vec!["old".into()],
             why: None,
+            follows: None,
         };
         let side = Side { revision: "mail:2".into(), desired: 3, running: 3, healthy: 3, ..Side::default() };
         let mut observed = Observed { side, alarms: Vec::new(), record: Some(record) };

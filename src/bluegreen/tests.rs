@@ -83,6 +83,7 @@ fn at(phase: Phase, after: i64) -> Case {
         back: false,
         alarms: vec!["old".into()],
         why: None,
+        follows: None,
     };
     let test = if phase == Phase::Preparing { Colour::Blue } else { Colour::Green };
     let observed = Observed {

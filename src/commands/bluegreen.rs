@@ -197,7 +197,7 @@ pub async fn run(command: &Command) -> Result<Ended> {
 async fn all_the_way(arguments: &Run, goal: Goal) -> Result<Ended> {
     let Run { env, services, images, tag, force, common } = arguments;
     let stage = Stage::open(&common.source, env, services, &common.policy).await?;
-    if let Some(parts) = stage.parts.iter().find(|parts| goal == Goal::Deployed && !parts.has_colours()) {
+    if let Some(parts) = stage.parts.iter().find(|parts| goal == Goal::Deployed && !parts.has_second()) {
         bail!("{0} has no second set of tasks to deploy to: use `infra bluegreen run {env} {0}`", parts.service);
     }
     let images = images_of(&stage, images, tag.as_deref())?;
@@ -350,11 +350,17 @@ async fn go_on(one: &One, goal: Goal, verb: &str) -> Result<Ended> {
             bail!("{0} is not switched yet: `infra bluegreen switch {1} {0}`", one.service, one.env);
         }
         let outcome = release.reach(goal).await?;
-        Ok(timeline.outcome(&one.service, goal, &outcome))
+        Ok(timeline.outcome(&one.service, reached(&release, goal).await?, &outcome))
     });
     let ended = ended.await;
     unlock(locks).await;
     ended
+}
+
+/// How far a release has come: where nothing keeps the old version, the switch is the end.
+async fn reached(release: &Release, goal: Goal) -> Result<Goal> {
+    let over = release.record().await?.is_some_and(|record| record.phase == Phase::Finished);
+    Ok(if over && goal == Goal::Switched { Goal::Finished } else { goal })
 }
 
 /// Back at once where the old version still runs; else it is released again, without a trial.
@@ -415,7 +421,7 @@ async fn back_one(release: &Release, to: Option<u32>, timeline: &Timeline) -> Re
         return Ok(Ended::Well);
     }
     let outcome = release.reach(Goal::Switched).await?;
-    Ok(timeline.outcome(service, Goal::Switched, &outcome))
+    Ok(timeline.outcome(service, reached(release, Goal::Switched).await?, &outcome))
 }
 
 async fn show(status: &Status, follow: bool) -> Result<Ended> {

@@ -1,5 +1,7 @@
 //! What a schema cannot say about releases: what suits a strategy, the job before, and the checks through the test rule.
 
+mod native;
+
 use std::collections::BTreeMap;
 
 use regex::Regex;
@@ -33,6 +35,9 @@ impl Service {
 pub(super) fn check(services: &BTreeMap<String, Service>, jobs: &BTreeMap<String, Job>, rules: &mut Rules<'_>) {
     for (name, service) in services {
         check_strategy(name, service, rules);
+        if service.strategy() == Strategy::Native {
+            native::check(name, service, rules);
+        }
         for (at, alarm) in service.release.rollback.alarms.iter().enumerate() {
             let path = ["services", name, "release", "rollback", "alarms", &at.to_string()];
             alarms::check_name(alarm, &path, rules);

@@ -27,10 +27,12 @@ pub struct Release {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub checks: Vec<Check>,
-    /// How long errors and latency are watched after the switch. Default: `10m`.
+    /// How long errors and latency are watched after the switch. With `strategy: native`, how long ECS watches its alarms
+    /// and keeps the old version, in whole minutes. Default: `10m`.
     #[schemars(extend("x-longest" = "1d"))]
     pub monitor: Duration,
-    /// How long the old version keeps running after that, for a quick way back. Default: `30m`.
+    /// How long the old version keeps running after that, for a quick way back; not with `strategy: native`. Default:
+    /// `30m`.
     #[schemars(extend("x-longest" = "7d"))]
     pub keep: Duration,
     /// What brings the old version back by itself.
@@ -67,7 +69,9 @@ pub enum Strategy {
     BlueGreen,
     /// Tasks are replaced one by one; ECS goes back when new ones do not start.
     Rolling,
-    /// The blue/green deployment that ECS does itself. Needs a `route`.
+    /// The blue/green deployment that ECS does itself: it waits for `infra bluegreen switch`, moves the traffic, watches
+    /// alarms, and stops the old tasks at the end of `monitor`. Needs a `route`. A change to it, or away from it, makes the
+    /// service anew, and interrupts it.
     Native,
 }
 
@@ -119,7 +123,7 @@ impl Check {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rollback {
-    /// The share of failed requests, over a time: `1% for 5m`.
+    /// The share of failed requests, over a time: `1% for 5m`. With `strategy: native`, name an alarm instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Share>,
     /// The response time, over a time: `2s for 3m` or `500ms for 3m`.

@@ -1,8 +1,11 @@
 //! How a service's deployment goes, and why one fails.
 
-use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState as State, DesiredStatus, Service, ServiceEvent, Task};
+use aws_sdk_ecs::types::{
+    Deployment, DeploymentRolloutState as State, DeploymentStrategy, DesiredStatus, Service, ServiceEvent, Task,
+};
 use jiff::Timestamp;
 
+use super::ecs_deployment;
 use crate::aws::Aws;
 use crate::kind::{Progress, Result};
 
@@ -45,6 +48,15 @@ pub async fn progress(aws: &Aws, service: &Service) -> Result<Progress> {
     let complete = primary.rollout_state().is_none_or(|state| *state == State::Completed);
     if complete && service.running_count() >= service.desired_count() {
         return Ok(ready());
+    }
+    // A deployment that waits for somebody is a release, and the release's to wait for.
+    let strategy = service.deployment_configuration().and_then(|configuration| configuration.strategy());
+    if strategy.is_some_and(|strategy| *strategy != DeploymentStrategy::Rolling) {
+        let cluster = service.cluster_arn().unwrap_or_default();
+        let newest = ecs_deployment::newest(aws, cluster, service.service_arn().unwrap_or_default()).await?;
+        if newest.is_some_and(|newest| ecs_deployment::waits(newest.deployment_configuration())) {
+            return Ok(ready());
+        }
     }
     let mut on = format!("{} of {} tasks running", primary.running_count(), service.desired_count());
     if primary.failed_tasks() > 0 {

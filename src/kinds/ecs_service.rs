@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, CapacityProviderStrategyItem,
-    DeploymentCircuitBreaker, DeploymentConfiguration, LaunchType, LoadBalancer as SdkLoadBalancer,
-    NetworkConfiguration, PropagateTags, Service as Found, ServiceConnectConfiguration,
+    AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, CapacityProviderStrategyItem, LaunchType,
+    LoadBalancer as SdkLoadBalancer, NetworkConfiguration, PropagateTags, Service as Found,
+    ServiceConnectConfiguration,
 };
 use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::ecs_connect::{Endpoint, ServiceConnect};
+pub use super::ecs_deployment::{CircuitBreaker, Pause, Shift, Stage, Strategy, TrafficStep};
 use super::ecs_services::{cluster_of, describe, live, services};
 use super::task_definition::Owner;
 use super::{adopt, ecs, ecs_rollout, ecs_services, tagging};
@@ -60,6 +61,21 @@ pub struct EcsService {
     pub maximum_percent: u32,
     #[serde(default)]
     pub circuit_breaker: CircuitBreaker,
+    /// How a new revision takes over from the old one.
+    #[serde(default)]
+    pub deployment_strategy: Strategy,
+    /// The traffic that moves at a time, where the strategy is `canary` or `linear`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic_step: Option<TrafficStep>,
+    /// How long the old revision goes on running, for a quick way back, once all of the traffic has moved.
+    #[serde(default)]
+    pub bake_minutes: u32,
+    /// Where a deployment waits until somebody lets it go on.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
+    /// Names of alarms that bring the old revision back while a deployment lasts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deployment_alarms: Vec<Arg<String>>,
     #[serde(default)]
     pub enable_execute_command: bool,
     /// The version of Fargate's platform.
@@ -90,18 +106,9 @@ pub struct LoadBalancer {
     pub target_group_arn: Arg<String>,
     pub container_name: String,
     pub container_port: u16,
-}
-
-/// What happens when a deployment's tasks do not start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CircuitBreaker {
-    /// Whether the deployment fails, instead of trying for ever.
-    #[serde(default)]
-    pub enable: bool,
-    /// Whether the last deployment that worked comes back.
-    #[serde(default)]
-    pub rollback: bool,
+    /// How ECS moves the traffic, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -158,6 +165,7 @@ impl Kind for EcsService {
         "capacity_providers",
         "service_connect",
     ];
+    const LATE: &'static [&'static str] = &["deployment_alarms"];
     const OPEN: &'static [&'static str] = &["name", "platform_version"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
     const AFTER: &'static [&'static str] = &["iam_role", "listener", "listener_rule", "route_table"];
@@ -171,6 +179,8 @@ impl Kind for EcsService {
         self.security_groups.dedup();
         self.load_balancers.sort();
         self.capacity_providers.sort();
+        self.pauses.sort();
+        self.deployment_alarms.sort();
         self.service_connect.iter_mut().for_each(|connect| connect.services.sort());
     }
 
@@ -184,6 +194,14 @@ impl Kind for EcsService {
         if self.platform_version.as_deref() == Some("LATEST") {
             self.platform_version.clone_from(&live.platform_version);
         }
+        for balancer in &mut self.load_balancers {
+            live.load_balancers.iter().for_each(|there| balancer.take_turn(there));
+        }
+        self.load_balancers.sort();
+    }
+
+    fn shell(&self) -> Self {
+        Self { deployment_alarms: Vec::new(), ..self.unheld() }
     }
 
     fn check(&self) -> Vec<Problem> {
@@ -225,7 +243,7 @@ impl Kind for EcsService {
             .network_configuration(self.network()?)
             .set_load_balancers(Some(self.balancers()?))
             .set_health_check_grace_period_seconds(self.grace())
-            .deployment_configuration(self.deployment())
+            .deployment_configuration(self.shell().deployment(&self.shell())?)
             .enable_execute_command(self.enable_execute_command)
             .set_platform_version(self.platform_version.clone())
             .propagate_tags(self.propagate_tags.sdk())
@@ -258,10 +276,20 @@ impl Kind for EcsService {
         let request = aws.ecs().update_service();
         let empty = request.as_input().clone();
         let request = wanted.change_tasks(request, &there)?;
-        let request = wanted.change_care(request, &there);
-        if *request.as_input() != empty {
-            let request = request.cluster(there.cluster_arn.get()?).service(&live.id);
-            aws.call("ecs:UpdateService", request.send()).await?;
+        // New tasks for another network wait for nobody.
+        let held = !wanted.pauses.is_empty() || wanted.bake_minutes > 0;
+        if held && *request.as_input() != empty {
+            let unheld = there.unheld();
+            let request = request.deployment_configuration(unheld.deployment(&there)?);
+            send(aws, request, live).await?;
+            there = unheld;
+            let request = wanted.change_care(aws.ecs().update_service(), &there)?;
+            send(aws, request, live).await?;
+        } else {
+            let request = wanted.change_care(request, &there)?;
+            if *request.as_input() != empty {
+                send(aws, request, live).await?;
+            }
         }
         ecs::retag(aws, &live.id, &there.all_tags(&live.identity), &wanted.all_tags(&live.identity)).await
     }
@@ -285,6 +313,11 @@ impl Kind for EcsService {
             Err(failure) => Err(failure),
         }
     }
+}
+
+async fn send(aws: &Aws, request: Update, live: &Live<EcsService>) -> Result<()> {
+    let request = request.cluster(live.spec.cluster_arn.get()?).service(&live.id);
+    aws.call("ecs:UpdateService", request.send()).await.map(drop)
 }
 
 /// The request of an update.
@@ -324,13 +357,12 @@ impl EcsService {
     }
 
     /// How ECS looks after the tasks.
-    fn change_care(&self, mut request: Update, there: &Self) -> Update {
+    fn change_care(&self, mut request: Update, there: &Self) -> Result<Update> {
         if self.health_check_grace_seconds != there.health_check_grace_seconds {
             request = request.health_check_grace_period_seconds(number(self.health_check_grace_seconds));
         }
-        let percents = (self.minimum_healthy_percent, self.maximum_percent, self.circuit_breaker);
-        if percents != (there.minimum_healthy_percent, there.maximum_percent, there.circuit_breaker) {
-            request = request.deployment_configuration(self.deployment());
+        if !self.deploys_as(there) {
+            request = request.deployment_configuration(self.deployment(there)?);
         }
         if self.enable_execute_command != there.enable_execute_command {
             // Only new tasks can be entered.
@@ -345,7 +377,7 @@ impl EcsService {
         if self.availability_zone_rebalancing != there.availability_zone_rebalancing {
             request = request.availability_zone_rebalancing(self.rebalancing());
         }
-        request
+        Ok(request)
     }
 
     fn network(&self) -> Result<NetworkConfiguration> {
@@ -359,11 +391,7 @@ impl EcsService {
     }
 
     fn balancers(&self) -> Result<Vec<SdkLoadBalancer>> {
-        let balancer = |balancer: &LoadBalancer| {
-            let group = SdkLoadBalancer::builder().target_group_arn(balancer.target_group_arn.get()?);
-            Ok(group.container_name(&balancer.container_name).container_port(balancer.container_port.into()).build())
-        };
-        self.load_balancers.iter().map(balancer).collect()
+        self.load_balancers.iter().map(LoadBalancer::sdk).collect()
     }
 
     fn strategy(&self) -> Result<Vec<CapacityProviderStrategyItem>> {
@@ -373,15 +401,6 @@ impl EcsService {
             item.map_err(|error| Failure::new("ecs", "InvalidRequest", error.to_string()))
         };
         self.capacity_providers.iter().map(item).collect()
-    }
-
-    fn deployment(&self) -> DeploymentConfiguration {
-        let breaker = DeploymentCircuitBreaker::builder().enable(self.circuit_breaker.enable);
-        DeploymentConfiguration::builder()
-            .minimum_healthy_percent(number(self.minimum_healthy_percent))
-            .maximum_percent(number(self.maximum_percent))
-            .deployment_circuit_breaker(breaker.rollback(self.circuit_breaker.rollback).build())
-            .build()
     }
 
     /// AWS refuses a grace period, even of nothing, where no load balancer checks health.

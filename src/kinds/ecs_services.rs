@@ -1,14 +1,13 @@
 //! Reads services: those of a cluster, one, and what each says. And the limits that AWS states for them.
 
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AvailabilityZoneRebalancing, CapacityProviderStrategyItem, LoadBalancer as SdkLoadBalancer,
-    Service as Found, ServiceField,
+    AssignPublicIp, AvailabilityZoneRebalancing, CapacityProviderStrategyItem, Service as Found, ServiceField,
 };
 use futures::future::try_join_all;
 
-use super::ecs_service::{AUTOSCALED, CircuitBreaker, EcsService, LoadBalancer, OWNER, Propagate, Provider};
+use super::ecs_service::{AUTOSCALED, CircuitBreaker, EcsService, LoadBalancer, OWNER, Propagate, Provider, Strategy};
 use super::task_definition::Owner;
-use super::{ecs, ecs_connect, ecs_rollout};
+use super::{ecs, ecs_connect, ecs_deployment, ecs_rollout};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Live, Problem, Result};
 use crate::tags::{Tagged, Tags};
@@ -46,18 +45,10 @@ pub fn cluster_of(service: &str) -> Option<String> {
 pub fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<EcsService> {
     let name = found.service_name().unwrap_or_default();
     let network = found.network_configuration().and_then(|network| network.awsvpc_configuration());
-    let deployment = found.deployment_configuration();
-    let breaker = deployment.and_then(|deployment| deployment.deployment_circuit_breaker());
-    let percent = |value: Option<i32>, usual| value.map_or(usual, natural);
     let provider = |item: &CapacityProviderStrategyItem| Provider {
         provider: item.capacity_provider().to_owned(),
         weight: u16::try_from(item.weight()).unwrap_or_default(),
         base: natural(item.base()),
-    };
-    let balancer = |balancer: &SdkLoadBalancer| LoadBalancer {
-        target_group_arn: balancer.target_group_arn().unwrap_or_default().into(),
-        container_name: balancer.container_name().unwrap_or_default().to_owned(),
-        container_port: balancer.container_port().and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
     };
     let spec = EcsService {
         name: Some(name.to_owned()),
@@ -69,14 +60,16 @@ pub fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<EcsService> {
         subnets: args(network.map(|network| network.subnets()).unwrap_or_default()),
         security_groups: args(network.map(|network| network.security_groups()).unwrap_or_default()),
         assign_public_ip: network.and_then(|network| network.assign_public_ip()) == Some(&AssignPublicIp::Enabled),
-        load_balancers: found.load_balancers().iter().map(balancer).collect(),
-        health_check_grace_seconds: percent(found.health_check_grace_period_seconds(), 0),
-        minimum_healthy_percent: percent(deployment.and_then(|d| d.minimum_healthy_percent()), 100),
-        maximum_percent: percent(deployment.and_then(|d| d.maximum_percent()), 200),
-        circuit_breaker: CircuitBreaker {
-            enable: breaker.is_some_and(|breaker| breaker.enable()),
-            rollback: breaker.is_some_and(|breaker| breaker.rollback()),
-        },
+        load_balancers: found.load_balancers().iter().map(LoadBalancer::read).collect(),
+        health_check_grace_seconds: found.health_check_grace_period_seconds().map_or(0, natural),
+        minimum_healthy_percent: 100,
+        maximum_percent: 200,
+        circuit_breaker: CircuitBreaker::default(),
+        deployment_strategy: Strategy::Rolling,
+        traffic_step: None,
+        bake_minutes: 0,
+        pauses: Vec::new(),
+        deployment_alarms: Vec::new(),
         enable_execute_command: found.enable_execute_command(),
         platform_version: found.platform_version().map(str::to_owned),
         propagate_tags: Propagate::of(found.propagate_tags()),
@@ -87,6 +80,7 @@ pub fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<EcsService> {
         service_connect: ecs_connect::read(found),
         tags: tagged.user.clone(),
     };
+    let spec = spec.read_deployment(found.deployment_configuration());
     let arn = found.service_arn().unwrap_or_default();
     let owner = spec.owner;
     let mut live = Live::new(tagged, arn, spec).output("arn", arn).output("name", name);
@@ -139,6 +133,7 @@ pub fn check(spec: &EcsService) -> Vec<Problem> {
     if spec.capacity_providers.iter().filter(|provider| provider.base > 0).count() > 1 {
         problem("capacity_providers", "more than one provider has a base", "leave `base` to one of them");
     }
+    problems.extend(ecs_deployment::check(spec));
     problems.extend(spec.service_connect.iter().flat_map(ecs_connect::check));
     problems
 }

@@ -1,6 +1,6 @@
 //! Why tasks do not live: what ECS says, how their containers ended, and what they wrote last.
 
-use aws_sdk_ecs::types::{LogDriver, Service, Task};
+use aws_sdk_ecs::types::{DesiredStatus, LogDriver, Service, Task};
 
 use crate::aws::Aws;
 use crate::kind::Result;
@@ -17,6 +17,23 @@ pub async fn of(aws: &Aws, service: &Service) -> Result<String> {
     };
     let known: Vec<String> = ecs_rollout::failed(service).into_iter().chain(cause).collect();
     Ok(if known.is_empty() { "ECS does not say why".to_owned() } else { known.join("; ") })
+}
+
+/// How the newest stopped task of a revision ended.
+pub async fn of_revision(aws: &Aws, cluster: &str, ecs: &str, revision: &str) -> Result<Option<String>> {
+    let name = ecs.rsplit('/').next().unwrap_or(ecs);
+    let request = aws.ecs().list_tasks().cluster(cluster).service_name(name).desired_status(DesiredStatus::Stopped);
+    let arns = aws.call("ecs:ListTasks", request.send()).await?.task_arns.unwrap_or_default();
+    if arns.is_empty() {
+        return Ok(None);
+    }
+    let request = aws.ecs().describe_tasks().cluster(cluster).set_tasks(Some(arns));
+    let tasks = aws.call("ecs:DescribeTasks", request.send()).await?.tasks.unwrap_or_default();
+    let own = tasks.iter().filter(|task| task.task_definition_arn() == Some(revision));
+    match own.max_by_key(|task| task.stopped_at().or(task.stopping_at()).map(|at| at.secs())) {
+        Some(task) => Ok(Some(task_ended(aws, task).await)),
+        None => Ok(None),
+    }
 }
 
 /// How a task ended, with its last words. A log that cannot be read is said to be so: what is known is worth more.

@@ -87,7 +87,7 @@ impl super::Method for Method {
 fn colours(shared: &Shared) -> Result<&Colours, Failure> {
     match &shared.parts.way {
         Way::Colours(colours) => Ok(colours),
-        Way::Rolling(_) => Err(Failure::new("release", "Defect", "the service has no colours")),
+        Way::Rolling(_) | Way::Native(_) => Err(Failure::new("release", "Defect", "the service has no colours")),
     }
 }
 

@@ -67,6 +67,7 @@ pub struct Parts {
 pub enum Way {
     Colours(Box<Colours>),
     Rolling(Rolling),
+    Native(Box<Native>),
 }
 
 /// What a release that replaces tasks changes.
@@ -75,6 +76,16 @@ pub struct Rolling {
     pub ecs: String,
     /// The resource id of its scaler.
     pub scaler: Option<String>,
+}
+
+/// What ECS releases itself.
+pub struct Native {
+    /// The ECS service's ARN.
+    pub ecs: String,
+    pub live: EcsService,
+    /// The resource id of its scaler.
+    pub scaler: Option<String>,
+    pub door: Door,
 }
 
 /// What a release between two colours moves.
@@ -123,8 +134,8 @@ pub struct Alarms {
 impl Parts {
     /// Whether the service has a second set of tasks.
     #[must_use]
-    pub fn has_colours(&self) -> bool {
-        matches!(self.way, Way::Colours(_))
+    pub fn has_second(&self) -> bool {
+        !matches!(self.way, Way::Rolling(_))
     }
 }
 
@@ -169,11 +180,15 @@ impl World {
     /// The parts of one service.
     pub fn parts(&self, loaded: &Loaded, name: &str) -> Result<Parts> {
         let service = service(loaded, name)?;
-        let way = if service.strategy() == Strategy::Rolling {
-            let scaler = self.live.get(&Address::new("scalable_target", name)).map(|live| live.id.clone());
-            Way::Rolling(Rolling { ecs: self.output("ecs_service", name, "arn")?, scaler })
-        } else {
-            Way::Colours(Box::new(self.colours(loaded, service, name)?))
+        let scaler = || self.live.get(&Address::new("scalable_target", name)).map(|live| live.id.clone());
+        let ecs = || self.output("ecs_service", name, "arn");
+        let way = match service.strategy() {
+            Strategy::Rolling => Way::Rolling(Rolling { ecs: ecs()?, scaler: scaler() }),
+            Strategy::BlueGreen => Way::Colours(Box::new(self.colours(loaded, service, name)?)),
+            Strategy::Native => {
+                let (live, door) = (self.spec("ecs_service", name)?, self.door(loaded, service, name)?);
+                Way::Native(Box::new(Native { ecs: ecs()?, live, scaler: scaler(), door }))
+            }
         };
         let mut jobs = Vec::new();
         for (job, section) in &loaded.file.jobs {
@@ -213,14 +228,6 @@ impl World {
             Ok::<_, anyhow::Error>(Both { blue: of(Colour::Blue)?, green: of(Colour::Green)? })
         };
         let (arns, dimensions) = (each("target_group", "arn")?, each("target_group", "dimension")?);
-        let rule: ListenerRule = self.spec("listener_rule", name)?;
-        let listener = rule.listener_arn.get()?;
-        let is_it = |live: &&Live<Fields>| live.identity.address.kind == "listener" && live.id == *listener;
-        let listener = self.live.values().find(is_it).context("the listener of the rule is not in AWS")?;
-        let listener: Listener = from_fields(&listener.spec)?;
-        let balancer = service.route.as_ref().and_then(|route| route.load_balancer.clone());
-        let balancer = balancer.or_else(|| loaded.file.load_balancers.keys().next().cloned());
-        let balancer = balancer.context("there is no load balancer")?;
         let scaler = |colour: Colour| {
             let address = Address::new("scalable_target", format!("{name}-{}", colour.name()));
             self.live.get(&address).map(|live| live.id.clone())
@@ -234,13 +241,26 @@ impl World {
             scalers: Both { blue: scaler(Colour::Blue), green: scaler(Colour::Green) },
             rule: self.live("listener_rule", name)?.id.clone(),
             test: self.live("listener_rule", &format!("{name}-test"))?.id.clone(),
-            door: Door {
-                secure: listener.is_secure(),
-                dns: self.output("load_balancer", &balancer, "dns_name")?,
-                port: listener.port,
-                header: loaded.file.load_balancers[&balancer].test_header.clone(),
-                dimension: self.output("load_balancer", &balancer, "dimension")?,
-            },
+            door: self.door(loaded, service, name)?,
+        })
+    }
+
+    /// The way to the test rule of a service.
+    fn door(&self, loaded: &Loaded, service: &Service, name: &str) -> Result<Door> {
+        let rule: ListenerRule = self.spec("listener_rule", name)?;
+        let listener = rule.listener_arn.get()?;
+        let is_it = |live: &&Live<Fields>| live.identity.address.kind == "listener" && live.id == *listener;
+        let listener = self.live.values().find(is_it).context("the listener of the rule is not in AWS")?;
+        let listener: Listener = from_fields(&listener.spec)?;
+        let balancer = service.route.as_ref().and_then(|route| route.load_balancer.clone());
+        let balancer = balancer.or_else(|| loaded.file.load_balancers.keys().next().cloned());
+        let balancer = balancer.context("there is no load balancer")?;
+        Ok(Door {
+            secure: listener.is_secure(),
+            dns: self.output("load_balancer", &balancer, "dns_name")?,
+            port: listener.port,
+            header: loaded.file.load_balancers[&balancer].test_header.clone(),
+            dimension: self.output("load_balancer", &balancer, "dimension")?,
         })
     }
 

@@ -51,7 +51,7 @@ impl super::Method for Method {
 fn of(shared: &Shared) -> Result<&Rolling, Failure> {
     match &shared.parts.way {
         Way::Rolling(rolling) => Ok(rolling),
-        Way::Colours(_) => Err(Failure::new("release", "Defect", "the service has two colours")),
+        Way::Colours(_) | Way::Native(_) => Err(Failure::new("release", "Defect", "the service moves traffic")),
     }
 }
 

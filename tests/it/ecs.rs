@@ -1,6 +1,6 @@
 use infra::kind::Kind;
 use infra::kinds::ecs_cluster::{EcsCluster, Insights};
-use infra::kinds::ecs_service::{CircuitBreaker, EcsService, LoadBalancer, Propagate, Provider};
+use infra::kinds::ecs_service::{CircuitBreaker, EcsService, LoadBalancer, Propagate, Provider, Strategy};
 use infra::kinds::task_container::{Condition, Container, Dependency, HealthCheck, Log, Mount};
 use infra::kinds::task_definition::{Architecture, Owner, TaskDefinition};
 use infra::tags::Tags;
@@ -114,11 +114,17 @@ async fn service_lives_and_dies() {
             target_group_arn: target.as_str().into(),
             container_name: "app".into(),
             container_port: 3000,
+            shift: None,
         }],
         health_check_grace_seconds: 30,
         minimum_healthy_percent: 100,
         maximum_percent: 200,
         circuit_breaker: CircuitBreaker { enable: true, rollback: true },
+        deployment_strategy: Strategy::Rolling,
+        traffic_step: None,
+        bake_minutes: 0,
+        pauses: vec![],
+        deployment_alarms: vec![],
         enable_execute_command: false,
         platform_version: None,
         propagate_tags: Propagate::Service,

@@ -11,6 +11,7 @@ mod dns;
 mod firewall;
 mod jobs;
 mod logs;
+mod native;
 mod notifications;
 mod releases;
 mod scale;

@@ -9,6 +9,7 @@ use super::timeline::Timeline;
 use crate::commands::session::{self, Session};
 use crate::commands::{Source, say};
 use crate::environment::Loaded;
+use crate::environment::releases::Strategy;
 use crate::lock::{Held, Holder, Lock};
 use crate::release::{self, Parts, Release, World};
 
@@ -19,6 +20,27 @@ impl Policy {
         let steps = self.canary.is_some() || self.linear.is_some() || self.at_once;
         let limits = self.errors.is_some() || self.latency.is_some() || self.unhealthy.is_some();
         times || steps || limits || self.despite_alarms
+    }
+
+    /// What ECS does itself, it does as the file says: none of these reaches it.
+    fn suits_native(&self, service: &str) -> Result<()> {
+        let given = [
+            ("--monitor", self.monitor.is_some()),
+            ("--keep", self.keep.is_some_and(|keep| keep.seconds() > 0)),
+            ("--canary", self.canary.is_some()),
+            ("--linear", self.linear.is_some()),
+            ("--at-once", self.at_once),
+            ("--errors", self.errors.is_some()),
+            ("--latency", self.latency.is_some()),
+            ("--unhealthy", self.unhealthy.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((flag, _)) => bail!(
+                "ECS itself releases {service} (`strategy: native`), as the file says: {flag} would change nothing\n  change `release` in \
+                 the file, and run `infra apply`"
+            ),
+        }
     }
 
     fn change(&self, release: &mut crate::environment::releases::Release) {
@@ -50,6 +72,9 @@ impl Stage {
         }
         for (name, service) in &mut loaded.file.services {
             if services.contains(name) {
+                if service.strategy() == Strategy::Native {
+                    policy.suits_native(name)?;
+                }
                 policy.change(&mut service.release);
             }
         }
@@ -57,7 +82,7 @@ impl Stage {
         let world = World::read(&session.aws, session.scope(&desired), desired).await?;
         let parts: Vec<_> =
             services.iter().map(|name| Ok(Arc::new(world.parts(&loaded, name)?))).collect::<Result<_>>()?;
-        if let Some(parts) = parts.iter().find(|parts| policy.is_about_traffic() && !parts.has_colours()) {
+        if let Some(parts) = parts.iter().find(|parts| policy.is_about_traffic() && !parts.has_second()) {
             bail!(
                 "the tasks of {} are replaced one by one: of the flags for a release only --monitor is about that",
                 parts.service

@@ -76,7 +76,7 @@ pub(super) fn expand(to: &mut Expansion, tree: &Node) {
     }
     let enabled = |alarm: &Alarm| to.file.alarms.get(&alarm.name).is_none_or(|change| change.enabled);
     alarms.retain(enabled);
-    let mut critical = Vec::new();
+    let (mut critical, mut all) = (Vec::new(), Vec::new());
     for alarm in alarms {
         let spec = alarm.spec(to, tree);
         let origin: Vec<&str> = alarm.origin.iter().map(String::as_str).collect();
@@ -84,7 +84,9 @@ pub(super) fn expand(to: &mut Expansion, tree: &Node) {
         if alarm.severity == Severity::Critical {
             critical.push(Arg::output(&address, "name"));
         }
+        all.push((address, alarm.severity.name()));
     }
+    to.watch(&all);
     if !critical.is_empty() {
         let spec = CompositeAlarm {
             name: None,

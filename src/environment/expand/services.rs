@@ -1,6 +1,7 @@
 //! `services`: containers on Fargate, each with its firewall, roles, logs and task definition, and, where a load balancer
 //! routes to it, with two colours.
 
+pub(super) mod native;
 pub(super) mod roles;
 mod routes;
 mod scaling;
@@ -16,7 +17,7 @@ use crate::environment::releases::Strategy;
 use crate::environment::services::{Architecture, Service};
 use crate::environment::types::Text;
 use crate::kinds::ecs_cluster::{EcsCluster, Insights};
-use crate::kinds::ecs_service::{CircuitBreaker, EcsService, Endpoint, LoadBalancer, Propagate, ServiceConnect};
+use crate::kinds::ecs_service::{self, CircuitBreaker, EcsService, Endpoint, LoadBalancer, Propagate, ServiceConnect};
 use crate::kinds::log_group::{LogClass, LogGroup};
 use crate::kinds::namespace::Namespace;
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
@@ -46,14 +47,14 @@ pub(super) fn expand(to: &mut Expansion) {
     }
     for (name, service) in &to.file.services {
         let path = ["services", name.as_str()];
-        if service.release.strategy == Some(Strategy::Native) {
-            to.not_yet(&["services", name, "release", "strategy"], "the strategy `native`");
-        }
         let firewall = firewall(to, name, service, path);
         let logs = log_group(to, name, name, path);
         let task = task(to, name, service, &logs, path);
         let shape = Shape { cluster: &cluster, task: &task, firewall: &firewall };
-        if service.route.is_some() {
+        if service.strategy() == Strategy::Native {
+            let groups = routes::expand(to, name, service);
+            native::expand(to, name, service, &shape, groups);
+        } else if service.route.is_some() {
             let groups = routes::expand(to, name, service);
             for (colour, group) in COLOURS.iter().zip(groups) {
                 let spec = ecs_service(to, name, service, &shape, Some((*colour, group.clone())));
@@ -224,6 +225,7 @@ fn ecs_service(
         target_group_arn: Arg::output(&group, "arn"),
         container_name: name.to_owned(),
         container_port: service.port.unwrap_or_default(),
+        shift: None,
     });
     let grace = if coloured { u32::try_from(service.grace.seconds()).unwrap_or(u32::MAX) } else { 0 };
     EcsService {
@@ -243,6 +245,11 @@ fn ecs_service(
         maximum_percent: 200,
         // A failed colour stays as it is for whoever released it; a rolling deployment goes back by itself.
         circuit_breaker: CircuitBreaker { enable: true, rollback: !coloured },
+        deployment_strategy: ecs_service::Strategy::Rolling,
+        traffic_step: None,
+        bake_minutes: 0,
+        pauses: Vec::new(),
+        deployment_alarms: Vec::new(),
         enable_execute_command: false,
         platform_version: None,
         propagate_tags: Propagate::Service,

@@ -7,6 +7,7 @@ use crate::address::Address;
 use crate::environment::databases::Database;
 use crate::environment::expand::Expansion;
 use crate::environment::expand::services::COLOURS;
+use crate::environment::releases::Strategy;
 use crate::value::Arg;
 
 /// Alarms that one widget shows.
@@ -129,7 +130,8 @@ fn service(to: &Expansion, page: &mut Page, name: &str) {
         let errors = [("HTTPCode_Target_5XX_Count", "Sum", "5xx"), ("HTTPCode_Target_4XX_Count", "Sum", "4xx")];
         graph(to, page, "Errors", "answers a minute", &both(&errors), None);
     }
-    let services: Vec<(String, &str)> = if balancer.is_some() {
+    let native = to.file.services.get(name).is_some_and(|service| service.strategy() == Strategy::Native);
+    let services: Vec<(String, &str)> = if balancer.is_some() && !native {
         COLOURS.iter().map(|colour| (format!("{name}-{colour}"), *colour)).collect()
     } else {
         vec![(name.to_owned(), "")]
