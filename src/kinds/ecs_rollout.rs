@@ -1,7 +1,8 @@
 //! How a service's deployment goes, and why one fails.
 
 use aws_sdk_ecs::types::{
-    Deployment, DeploymentRolloutState as State, DeploymentStrategy, DesiredStatus, Service, ServiceEvent, Task,
+    Deployment, DeploymentRolloutState as State, DeploymentStrategy, DesiredStatus, Service,
+    ServiceDeploymentStatus as Status, ServiceEvent, Task,
 };
 use jiff::Timestamp;
 
@@ -36,7 +37,14 @@ pub async fn progress(aws: &Aws, service: &Service) -> Result<Progress> {
     let outputs = [("arn", service.service_arn()), ("name", service.service_name())];
     let ready = || Progress::ready(outputs.map(|(name, value)| (name, value.unwrap_or_default().to_owned())));
     let Some(primary) = primary(service) else { return Ok(ready()) };
-    if let Some(why) = broken(service, primary, Timestamp::now().as_second()) {
+    let strategy = service.deployment_configuration().and_then(|configuration| configuration.strategy());
+    if strategy.is_some_and(|strategy| *strategy != DeploymentStrategy::Rolling) {
+        match natively(aws, service).await? {
+            Natively::Released => return Ok(ready()),
+            Natively::Failed(why) => return Ok(Progress::Failed { why }),
+            Natively::Applied => {}
+        }
+    } else if let Some(why) = broken(service, primary, Timestamp::now().as_second()) {
         let task = stopped(aws, service).await?;
         return Ok(Progress::Failed {
             why: task.map_or_else(|| why.clone(), |task| format!("{why}; {}", cause(&task))),
@@ -49,15 +57,6 @@ pub async fn progress(aws: &Aws, service: &Service) -> Result<Progress> {
     if complete && service.running_count() >= service.desired_count() {
         return Ok(ready());
     }
-    // A deployment that waits for somebody is a release, and the release's to wait for.
-    let strategy = service.deployment_configuration().and_then(|configuration| configuration.strategy());
-    if strategy.is_some_and(|strategy| *strategy != DeploymentStrategy::Rolling) {
-        let cluster = service.cluster_arn().unwrap_or_default();
-        let newest = ecs_deployment::newest(aws, cluster, service.service_arn().unwrap_or_default()).await?;
-        if newest.is_some_and(|newest| ecs_deployment::waits(newest.deployment_configuration())) {
-            return Ok(ready());
-        }
-    }
     let mut on = format!("{} of {} tasks running", primary.running_count(), service.desired_count());
     if primary.failed_tasks() > 0 {
         on.push_str(&format!(", {} failed", primary.failed_tasks()));
@@ -68,6 +67,34 @@ pub async fn progress(aws: &Aws, service: &Service) -> Result<Progress> {
         on.push_str(&format!(": {event}"));
     }
     Ok(Progress::Waiting { on })
+}
+
+/// Whose the newest deployment is of a service whose traffic ECS moves.
+enum Natively {
+    /// It waits for somebody on its way, so that it is a release, and the release's to wait for.
+    Released,
+    Applied,
+    /// Of late, and why.
+    Failed(String),
+}
+
+async fn natively(aws: &Aws, service: &Service) -> Result<Natively> {
+    let (cluster, arn) = (service.cluster_arn().unwrap_or_default(), service.service_arn().unwrap_or_default());
+    let Some(newest) = ecs_deployment::newest(aws, cluster, arn).await? else { return Ok(Natively::Applied) };
+    if ecs_deployment::waits(newest.deployment_configuration()) {
+        return Ok(Natively::Released);
+    }
+    let recent = newest.created_at().is_some_and(|at| Timestamp::now().as_second() - at.secs() < RECENT);
+    Ok(match newest.status() {
+        Some(Status::Pending | Status::InProgress | Status::Successful) | None => Natively::Applied,
+        Some(_) if !recent => Natively::Applied,
+        Some(status) => {
+            let reason = newest.rollback().and_then(|rollback| rollback.reason()).or(newest.status_reason());
+            let reason = reason.unwrap_or("no reason given");
+            let word = if *status == Status::Stopped { "stopped" } else { "rolled back" };
+            Natively::Failed(format!("the deployment was {word}: {reason}"))
+        }
+    })
 }
 
 fn primary(service: &Service) -> Option<&Deployment> {

@@ -149,6 +149,9 @@ async fn a_release_stands_at_the_pause_and_is_taken_back() {
     assert_eq!(newest(aws).await.status(), Some(&Status::RollbackSuccessful));
     assert_eq!(service(aws).await.task_definition.as_deref(), Some(first.as_str()));
     site.converged("test").await;
+    // What ECS took back is no trouble of a later apply.
+    site.edit("test", "    port: 3000\n", "    port: 3000\n    grace: 90s\n");
+    site.infra("apply test --yes").await.well();
     let refused = site.infra("bluegreen run test api --image acme/api:2").await;
     assert!(refused.refused().contains("was taken back"), "{}", refused.stderr);
 
