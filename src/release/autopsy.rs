@@ -19,6 +19,17 @@ pub async fn of(aws: &Aws, service: &Service) -> Result<String> {
     Ok(if known.is_empty() { "ECS does not say why".to_owned() } else { known.join("; ") })
 }
 
+/// How the last task of a service ended that was not asked to; nothing where none has.
+pub async fn last(aws: &Aws, cluster: &str, service: &str) -> Result<Option<String>> {
+    let request = aws.ecs().describe_services().cluster(cluster).services(service);
+    let answer = aws.call("ecs:DescribeServices", request.send()).await?;
+    let Some(service) = answer.services().first() else { return Ok(None) };
+    match ecs_rollout::stopped(aws, service).await? {
+        Some(task) => Ok(Some(task_ended(aws, &task).await)),
+        None => Ok(None),
+    }
+}
+
 /// How a task ended, with its last words. A log that cannot be read is said to be so: what is known is worth more.
 pub async fn task_ended(aws: &Aws, task: &Task) -> String {
     let mut text = ecs_rollout::cause(task);
