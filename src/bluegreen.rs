@@ -300,7 +300,9 @@ impl View<'_> {
             return None;
         }
         let state = format!("{} of {} tasks", new.healthy, new.desired);
-        if new.is_growing() && self.starting() <= self.policy.prepare {
+        // Those that nobody has asked for since the trial began take the place of some that have died.
+        let asked = self.record.started.is_some_and(|started| started > self.record.since);
+        if asked && new.is_growing() && self.starting() <= self.policy.prepare {
             return Some(self.look(format!("{state} to be healthy")));
         }
         Some(Move::Abandon { why: format!("{state} were healthy while they were tried") })

@@ -43,83 +43,119 @@ pub enum Step {
 #[must_use]
 pub fn next(policy: &Policy, goal: Goal, observed: &Observed, now: Timestamp) -> Step {
     let Some(record) = &observed.record else { return Step::Done };
-    let policy = &policy.of(record);
-    let side = &observed.side;
-    let elapsed = now.duration_since(record.since).max(SignedDuration::ZERO);
-    let look = |on: String| Step::Wait { until: now + policy.look, on };
-    let replaced = || {
-        if side.running < side.desired {
-            format!("{} of {} tasks to run", side.running, side.desired)
+    let view = View { policy: &policy.of(record), goal, observed, record, now };
+    let asked = || Step::RollBack { why: super::ASKED.to_owned() };
+    match record.phase {
+        Phase::RolledBack => view.taken_back(),
+        Phase::Finished if goal == Goal::Back => asked(),
+        Phase::Finished => Step::Done,
+        _ if goal == Goal::Back => asked(),
+        Phase::Preparing => view.prepare(),
+        _ => view.monitor(),
+    }
+}
+
+struct View<'a> {
+    policy: &'a Policy,
+    goal: Goal,
+    observed: &'a Observed,
+    record: &'a Record,
+    now: Timestamp,
+}
+
+impl View<'_> {
+    /// How long it is since then. A clock that is behind the one that wrote it has seen nothing of it.
+    fn since(&self, then: Timestamp) -> SignedDuration {
+        self.now.duration_since(then).max(SignedDuration::ZERO)
+    }
+
+    fn look(&self, on: impl Into<String>) -> Step {
+        Step::Wait { until: self.now + self.policy.look, on: on.into() }
+    }
+
+    fn is_moving(&self) -> bool {
+        let side = &self.observed.side;
+        side.rollout == Rollout::InProgress || side.running < side.desired
+    }
+
+    /// What is waited for while tasks are replaced.
+    fn replaced(&self) -> String {
+        let Side { running, desired, .. } = self.observed.side;
+        if running < desired {
+            format!("{running} of {desired} tasks to run")
         } else {
             "ECS to complete the deployment".to_owned()
         }
-    };
-    let moving = side.rollout == Rollout::InProgress || side.running < side.desired;
-    match record.phase {
+    }
+
+    fn alarmed(&self) -> Option<Step> {
+        let alarm = gate::firing(self.policy, &self.observed.alarms, &self.record.alarms)?;
+        Some(Step::RollBack { why: format!("the alarm {} went off", alarm.name) })
+    }
+
+    fn prepare(&self) -> Step {
+        let (record, side) = (self.record, &self.observed.side);
+        if self.policy.migrate && !record.migrated {
+            return Step::Migrate;
+        }
+        // There is no place beside what serves where the new version could wait.
+        if self.goal == Goal::Deployed {
+            return Step::Done;
+        }
+        if record.count == 0 {
+            return Step::Start { count: if side.desired > 0 { side.desired } else { self.policy.count.max(1) } };
+        }
+        if let Rollout::Failed(why) = &side.rollout {
+            // Where ECS has gone back already, there is nothing to be done.
+            let why = why.clone();
+            return if side.revision == record.revision { Step::RollBack { why } } else { Step::TakenBack { why } };
+        }
+        if let Some(back) = self.alarmed() {
+            return back;
+        }
+        let elapsed = self.since(record.started.unwrap_or(record.since));
+        if side.revision != record.revision {
+            // Without a reason for it, the answer may be of before the change.
+            return if elapsed < self.policy.settle() * 2 {
+                self.look("ECS to begin")
+            } else {
+                Step::TakenBack { why: "somebody has given it another version".to_owned() }
+            };
+        }
+        if !self.is_moving() {
+            return Step::Enter(Phase::Monitoring);
+        }
+        if elapsed <= self.policy.prepare {
+            return self.look(self.replaced());
+        }
+        let took = spoken(self.policy.prepare);
+        Step::RollBack { why: format!("after {took}, still waiting for {}", self.replaced()) }
+    }
+
+    fn monitor(&self) -> Step {
+        let side = &self.observed.side;
+        if side.revision != self.record.revision {
+            return Step::TakenBack { why: "by hand".to_owned() };
+        }
+        if let Some(back) = self.alarmed() {
+            return back;
+        }
+        if side.running == 0 && side.desired > 0 {
+            return Step::RollBack { why: "no task runs".to_owned() };
+        }
+        let left = self.policy.monitor - self.since(self.record.since);
+        if left.is_positive() {
+            let until = self.now + left.min(self.policy.look);
+            return Step::Wait { until, on: format!("the watch, {} left", spoken(left)) };
+        }
+        Step::Enter(Phase::Finished)
+    }
+
+    fn taken_back(&self) -> Step {
         // The first answers after a change may be of before it.
-        Phase::RolledBack
-            if moving
-                || (record.from.as_ref().is_some_and(|from| *from != side.revision) && elapsed < policy.settle()) =>
-        {
-            look(replaced())
-        }
-        Phase::Finished if goal == Goal::Back => Step::RollBack { why: super::ASKED.to_owned() },
-        Phase::Finished | Phase::RolledBack => Step::Done,
-        _ if goal == Goal::Back => Step::RollBack { why: super::ASKED.to_owned() },
-        Phase::Preparing => {
-            if policy.migrate && !record.migrated {
-                return Step::Migrate;
-            }
-            // There is no place beside what serves where the new version could wait.
-            if goal == Goal::Deployed {
-                return Step::Done;
-            }
-            if record.count == 0 {
-                return Step::Start { count: if side.desired > 0 { side.desired } else { policy.count.max(1) } };
-            }
-            if let Rollout::Failed(why) = &side.rollout {
-                // Where ECS has gone back already, there is nothing to be done.
-                let why = why.clone();
-                return if side.revision == record.revision { Step::RollBack { why } } else { Step::TakenBack { why } };
-            }
-            if let Some(alarm) = gate::firing(policy, &observed.alarms, &record.alarms) {
-                return Step::RollBack { why: format!("the alarm {} went off", alarm.name) };
-            }
-            let elapsed = now.duration_since(record.started.unwrap_or(record.since)).max(SignedDuration::ZERO);
-            if side.revision != record.revision {
-                // Without a reason for it, the answer may be of before the change.
-                return if elapsed < policy.settle() * 2 {
-                    look("ECS to begin".to_owned())
-                } else {
-                    Step::TakenBack { why: "somebody has given it another version".to_owned() }
-                };
-            }
-            if !moving {
-                return Step::Enter(Phase::Monitoring);
-            }
-            if elapsed <= policy.prepare {
-                return look(replaced());
-            }
-            let took = spoken(policy.prepare);
-            Step::RollBack { why: format!("after {took}, still waiting for {}", replaced()) }
-        }
-        _ if side.revision != record.revision => Step::TakenBack { why: "by hand".to_owned() },
-        _ => {
-            if let Some(alarm) = gate::firing(policy, &observed.alarms, &record.alarms) {
-                return Step::RollBack { why: format!("the alarm {} went off", alarm.name) };
-            }
-            if side.running == 0 && side.desired > 0 {
-                return Step::RollBack { why: "no task runs".to_owned() };
-            }
-            if elapsed < policy.monitor {
-                let left = policy.monitor - elapsed;
-                return Step::Wait {
-                    until: now + left.min(policy.look),
-                    on: format!("the watch, {} left", spoken(left)),
-                };
-            }
-            Step::Enter(Phase::Finished)
-        }
+        let old = self.record.from.as_ref().is_none_or(|from| *from == self.observed.side.revision);
+        let settled = self.since(self.record.since) >= self.policy.settle();
+        if self.is_moving() || !(old || settled) { self.look(self.replaced()) } else { Step::Done }
     }
 }
 
@@ -180,6 +216,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn every_way_that_it_can_go() {
         use Phase::{Finished, Monitoring, Preparing, RolledBack};
         let record = |change: fn(&mut Record)| move |observed: &mut Observed| change(observed.record.as_mut().unwrap());

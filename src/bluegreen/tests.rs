@@ -289,6 +289,11 @@ fn before_any_traffic() {
             "abandon: the new tasks died while they were tried: exit code 1",
         ),
         (
+            "tasks died and are replaced",
+            at(Verifying, 1).green(|green| (green.healthy, green.targets, green.starting) = (2, 4, 2)),
+            "abandon: 2 of 4 tasks were healthy while they were tried",
+        ),
+        (
             "a check fails",
             at(Verifying, 1).checks(Some(Err("GET / said 500".into()))),
             "abandon: a check through the test rule failed: GET / said 500",
@@ -328,7 +333,9 @@ fn before_any_traffic() {
         ),
         (
             "and the new one follows",
-            at(Verifying, 1).green(|green| (green.desired, green.starting) = (6, 2)),
+            at(Verifying, 1)
+                .green(|green| (green.desired, green.starting) = (6, 2))
+                .record(|record| record.started = Some(since() + minutes(1))),
             "wait: 4 of 6 tasks to be healthy",
         ),
         ("an alarm that the policy does not name", at(Verifying, 3).alarm("warning"), "enter Shifting(0)"),

@@ -9,8 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::act::{self, Scaler};
 use super::checks::Checks;
 use super::parts::{Colours, Way};
-use super::{Event, Outcome, Serving, Shared, Shown, lock, observe, phase_name, short, wait};
-use crate::bluegreen::{self, Both, Colour, Goal, Move, Observed, Phase, Policy, Record, Sample, Side, Weights};
+use super::{Event, Outcome, Serving, Shared, Shown, autopsy, lock, observe, phase_name, short, wait};
+use crate::bluegreen::{
+    self, Both, Colour, Goal, Move, Observed, Phase, Policy, Record, Rollout, Sample, Side, Weights,
+};
 use crate::environment::services::Service;
 use crate::kind::Failure;
 
@@ -178,22 +180,41 @@ async fn act(shared: &Shared, next: Move, mut record: Record, observed: &Observe
             act::scaler(aws, colours.scalers.of(colour).as_ref(), Scaler::Held).await?;
             return act::scale(aws, cluster, colours.ecs.of(colour), 0).await;
         }
-        Move::Abandon { why } => return enter(shared, Phase::RolledBack, record, Some(why), observed).await,
+        Move::Abandon { why } => {
+            let why = explained(shared, &record, observed, why).await;
+            return enter(shared, Phase::RolledBack, record, Some(why), observed).await;
+        }
         Move::RollBack { from, to, why } => {
             if !rules_are(shared, from).await? {
                 return Ok(());
             }
             // Traffic first, and beside it the decision, so that whoever goes on after a kill goes on with it.
-            let decided = Record { why: Some(why), ..record };
+            let decided = Record { why: Some(why.clone()), ..record };
             let moved = act::weigh(aws, colours, &colours.rule, to, false);
             let (moved, noted) = tokio::join!(moved, shared.write(&decided));
             moved?;
             noted?;
-            return enter(shared, Phase::RolledBack, decided, None, observed).await;
+            let why = explained(shared, &decided, observed, why).await;
+            return enter(shared, Phase::RolledBack, decided, Some(why), observed).await;
         }
         Move::Wait { .. } | Move::Halt { .. } | Move::Done => return Ok(()),
     }
     shared.write(&record).await
+}
+
+/// Where tasks of the new colour are missing, how the last one ended says more. What cannot be read must not keep a release
+/// from being taken back.
+async fn explained(shared: &Shared, record: &Record, observed: &Observed, why: String) -> String {
+    let (Some(to), Ok(colours)) = (record.to, colours(shared)) else { return why };
+    let side = observed.sides.of(to);
+    // Of a deployment that has failed, the reason tells it already.
+    if side.healthy >= side.desired || matches!(side.rollout, Rollout::Failed(_)) {
+        return why;
+    }
+    match autopsy::of_revision(&shared.aws, &shared.parts.cluster, colours.ecs.of(to), &record.revision).await {
+        Ok(Some(ended)) => format!("{why}; {ended}"),
+        _ => why,
+    }
 }
 
 /// Whether the weights are still those that the decision saw. If not, the next look decides anew.

@@ -92,26 +92,19 @@ async fn a_task_definition_is_a_family_of_revisions() {
     assert!(left.task_definition_arns().is_empty());
 }
 
-#[tokio::test]
-async fn service_lives_and_dies() {
-    let bench = Bench::start().await;
-    let cluster = bench.create("main", &cluster()).await;
-    let first = bench.create("api", &task("api:1")).await;
-    let subnets = crate::network::subnets(&bench).await;
-    let group = crate::network::security_group(&bench).await;
-    let target = crate::network::target_group(&bench).await;
-    let spec = EcsService {
+fn service([cluster, task, group, target]: [&str; 4], subnets: &[String]) -> EcsService {
+    EcsService {
         name: None,
-        cluster_arn: cluster.id.as_str().into(),
-        task_definition_arn: first.outputs["arn"].as_str().into(),
+        cluster_arn: cluster.into(),
+        task_definition_arn: task.into(),
         desired_count: 1,
         owner: Owner::File,
         autoscaled: false,
         subnets: subnets.iter().map(|subnet| subnet.as_str().into()).collect(),
-        security_groups: vec![group.as_str().into()],
+        security_groups: vec![group.into()],
         assign_public_ip: false,
         load_balancers: vec![LoadBalancer {
-            target_group_arn: target.as_str().into(),
+            target_group_arn: target.into(),
             container_name: "app".into(),
             container_port: 3000,
             shift: None,
@@ -133,7 +126,18 @@ async fn service_lives_and_dies() {
         availability_zone_rebalancing: true,
         service_connect: None,
         tags: Tags::from([("team".into(), "backend".into())]),
-    };
+    }
+}
+
+#[tokio::test]
+async fn service_lives_and_dies() {
+    let bench = Bench::start().await;
+    let cluster = bench.create("main", &cluster()).await;
+    let first = bench.create("api", &task("api:1")).await;
+    let subnets = crate::network::subnets(&bench).await;
+    let group = crate::network::security_group(&bench).await;
+    let target = crate::network::target_group(&bench).await;
+    let spec = service([&cluster.id, &first.outputs["arn"], &group, &target], &subnets);
     let live = bench.create("api", &spec).await;
     assert_eq!(live.outputs["name"], "acme-test-api");
     let second = bench.update(&first, &task("api:2")).await;

@@ -9,7 +9,6 @@ use super::Expansion;
 use super::registries::repository_name;
 use crate::address::{Address, ENVIRONMENT, PROJECT};
 use crate::environment::pipeline::Github;
-use crate::environment::releases::Strategy;
 use crate::kinds::iam_role::IamRole;
 use crate::kinds::oidc_provider::OidcProvider;
 use crate::policy::{self, Policy, Statement};
@@ -149,10 +148,8 @@ fn releasing(to: &Expansion) -> Vec<Statement> {
     let definitions = arns.of("ecs", &format!("task-definition/{}", arns.named()));
     let tasks = arns.of("ecs", &format!("task/{cluster}/*"));
     let history = format!("log-group:/infra/{}/{environment}", to.file.project);
-    let native = to.file.services.values().any(|service| service.strategy() == Strategy::Native);
     let deployments = arns.of("ecs", &format!("service-deployment/{cluster}/*"));
-    let natively = ["ecs:ContinueServiceDeployment", "ecs:StopServiceDeployment"];
-    let natively = native.then(|| policy::allow(&natively, [deployments]).sid("Deployments"));
+    let go_on = ["ecs:ContinueServiceDeployment", "ecs:StopServiceDeployment"];
     let mut statements = vec![
         policy::allow(reads::READS, EVERYTHING).sid("Read"),
         policy::allow(LOOK, EVERYTHING).sid("Look"),
@@ -162,6 +159,7 @@ fn releasing(to: &Expansion) -> Vec<Statement> {
             "aws:RequestTag",
         ),
         policy::allow(&["ecs:UpdateService"], [arns.of("ecs", &format!("service/{cluster}/*"))]).sid("Services"),
+        policy::allow(&go_on, [deployments]).sid("Deployments"),
         arns.ours(policy::allow(&["ecs:RunTask"], [definitions.clone()]).sid("Jobs"), "aws:ResourceTag").when(
             "ArnEquals",
             "ecs:cluster",
@@ -211,7 +209,6 @@ fn releasing(to: &Expansion) -> Vec<Statement> {
         statements.push(policy::allow(&["scheduler:UpdateSchedule"], schedules).sid("Schedules"));
         statements.push(pass([role], "scheduler.amazonaws.com").sid("Scheduler"));
     }
-    statements.extend(natively);
     statements
 }
 
