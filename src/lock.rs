@@ -159,7 +159,9 @@ impl<'a> Lock<'a> {
             aws,
             path: format!("/infra/{project}/{environment}/release/{service}/lock"),
             what: format!("the release of {service} in {environment}"),
-            help: format!("wait for it, or take the release back, which needs no waiting: infra bluegreen rollback {environment} {service}"),
+            help: format!(
+                "wait for it, or take the release back, which needs no waiting: infra bluegreen rollback {environment} {service}"
+            ),
         }
     }
 
