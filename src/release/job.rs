@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, DesiredStatus, LaunchType, NetworkConfiguration, PropagateTags, Task,
 };
 
-use super::autopsy;
+use super::{autopsy, short};
 use crate::address::short_hash;
 use crate::aws::Aws;
 use crate::kinds::ecs_service::EcsService;
@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Runs a job's revision once for a release, in the network of its service, and waits for its end. Asked again for the
 /// same release, it finds the task that it has started.
 pub async fn run(aws: &Aws, cluster: &str, network: &EcsService, revision: &str, release: &str) -> Result<()> {
-    let mut task = match find(aws, cluster, release).await? {
+    let mut task = match find(aws, cluster, revision, release).await? {
         Some(task) => task,
         None => start(aws, cluster, network, revision, release).await?,
     };
@@ -39,14 +39,20 @@ pub async fn run(aws: &Aws, cluster: &str, network: &EcsService, revision: &str,
     Ok(())
 }
 
-/// ECS lists a stopped task for about an hour.
-async fn find(aws: &Aws, cluster: &str, release: &str) -> Result<Option<Task>> {
+/// The task that was started for a release. ECS knows a stopped one for about an hour, and filters by who started it only
+/// among those that run.
+async fn find(aws: &Aws, cluster: &str, revision: &str, release: &str) -> Result<Option<Task>> {
+    let family = short(revision).split(':').next().unwrap_or_default();
     for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-        let request = aws.ecs().list_tasks().cluster(cluster).started_by(release).desired_status(status);
+        let request = aws.ecs().list_tasks().cluster(cluster).family(family).desired_status(status);
         let arns = aws.call("ecs:ListTasks", request.send()).await?.task_arns.unwrap_or_default();
-        if let Some(arn) = arns.into_iter().next() {
-            let request = aws.ecs().describe_tasks().cluster(cluster).tasks(arn);
-            return Ok(aws.call("ecs:DescribeTasks", request.send()).await?.tasks.unwrap_or_default().pop());
+        if arns.is_empty() {
+            continue;
+        }
+        let request = aws.ecs().describe_tasks().cluster(cluster).set_tasks(Some(arns));
+        let tasks = aws.call("ecs:DescribeTasks", request.send()).await?.tasks.unwrap_or_default();
+        if let Some(task) = tasks.into_iter().find(|task| task.started_by() == Some(release)) {
+            return Ok(Some(task));
         }
     }
     Ok(None)
