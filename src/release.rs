@@ -43,6 +43,9 @@ pub struct Event {
     /// The release's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
+    /// The image that is released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// Each set of tasks by its name: `blue` and `green`, `old` and `new` where ECS itself releases, or `tasks` where
@@ -291,7 +294,33 @@ impl Release {
     }
 }
 
+impl Shown {
+    /// Tasks of which nothing is known but that they run.
+    fn running(name: &'static str, revision: &str, [healthy, desired]: [u32; 2], weight: u16) -> Self {
+        let revision = short(revision).to_owned();
+        Self { name, revision, healthy, desired, weight, requests: None, errors: None, p50: None, p95: None }
+    }
+}
+
 impl Shared {
+    fn event(&self, record: Option<&Record>, at: Timestamp, sides: Vec<Shown>, does: String, waits: bool) -> Event {
+        Event {
+            at,
+            service: self.parts.service.clone(),
+            release: record.map(|record| record.id.clone()),
+            image: record.map(|record| record.image.clone()),
+            phase: record.map(|record| record.phase),
+            sides,
+            does,
+            waits,
+        }
+    }
+
+    /// How the job before the release is called, where it is about to run.
+    fn running_job(&self) -> String {
+        format!("run the job {}", self.parts.before.as_ref().map(|(job, _)| job.name.as_str()).unwrap_or_default())
+    }
+
     async fn read(&self) -> Result<Option<Record>, Failure> {
         record::read(&self.aws, &self.record).await
     }

@@ -293,25 +293,14 @@ fn event(shared: &Shared, observed: &Observed, at: Timestamp, next: &Move) -> Ev
             p95: last.and_then(|sample| sample.p95),
         }
     };
-    let record = observed.record.as_ref();
-    Event {
-        at,
-        service: shared.parts.service.clone(),
-        release: record.map(|record| record.id.clone()),
-        phase: record.map(|record| record.phase),
-        sides: Colour::ALL.map(shown).to_vec(),
-        does: doing(shared, next),
-        waits: matches!(next, Move::Wait { .. }),
-    }
+    let (sides, waits) = (Colour::ALL.map(shown).to_vec(), matches!(next, Move::Wait { .. }));
+    shared.event(observed.record.as_ref(), at, sides, doing(shared, next), waits)
 }
 
 fn doing(shared: &Shared, next: &Move) -> String {
     match next {
         Move::Wait { on, .. } => on.clone(),
-        Move::Migrate => {
-            let job = shared.parts.before.as_ref().map(|(job, _)| job.name.as_str()).unwrap_or_default();
-            format!("run the job {job}")
-        }
+        Move::Migrate => shared.running_job(),
         Move::Start { colour, revision, count } => format!("start {count} of {} on {}", short(revision), colour.name()),
         Move::Try(colour) => format!("lead the test rule to {}", colour.name()),
         Move::Shift { to, .. } => format!("set the weights to blue {}, green {}", to.blue, to.green),

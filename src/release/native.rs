@@ -266,10 +266,7 @@ fn event(shared: &Shared, seen: &Seen, next: &Step) -> Event {
     let record = observed.record.as_ref();
     let does = match next {
         Step::Wait { on, .. } => on.clone(),
-        Step::Migrate => {
-            let job = shared.parts.before.as_ref().map(|(job, _)| job.name.as_str()).unwrap_or_default();
-            format!("run the job {job}")
-        }
+        Step::Migrate => shared.running_job(),
         Step::Start { .. } => {
             let revision = record.map(|record| short(&record.revision)).unwrap_or_default();
             format!("let ECS start {revision}")
@@ -282,35 +279,16 @@ fn event(shared: &Shared, seen: &Seen, next: &Step) -> Event {
         Step::Halt { why, .. } => format!("stop here: {why}"),
         Step::Done => "done".to_owned(),
     };
-    Event {
-        at: *at,
-        service: shared.parts.service.clone(),
-        release: record.map(|record| record.id.clone()),
-        phase: record.map(|record| record.phase),
-        sides: sides(observed, found.as_ref()),
-        does,
-        waits: matches!(next, Step::Wait { .. }),
-    }
+    shared.event(record, *at, sides(observed, found.as_ref()), does, matches!(next, Step::Wait { .. }))
 }
 
 /// While a deployment lasts, the old tasks and the new ones; else the tasks.
 fn sides(observed: &Observed, found: Option<&ServiceDeployment>) -> Vec<Shown> {
-    let shown = |name, revision: &str, healthy, desired, weight| Shown {
-        name,
-        revision: short(revision).to_owned(),
-        healthy,
-        desired,
-        weight,
-        requests: None,
-        errors: None,
-        p50: None,
-        p95: None,
-    };
     let lasts =
         |newest: &&Deployment| !matches!(newest.state, State::Succeeded | State::WentBack(_) | State::Broken(_));
     let side = &observed.side;
     let (Some(newest), Some(found)) = (observed.newest.as_ref().filter(lasts), found) else {
-        return vec![shown("tasks", &side.revision, side.healthy, side.desired, 100)];
+        return vec![Shown::running("tasks", &side.revision, [side.healthy, side.desired], 100)];
     };
     let new = found.target_service_revision().map_or(0, weight);
     let mut sides = Vec::new();
@@ -318,9 +296,9 @@ fn sides(observed: &Observed, found: Option<&ServiceDeployment>) -> Vec<Shown> {
         let natural = |value: i32| u32::try_from(value).unwrap_or_default();
         let from = observed.record.as_ref().and_then(|record| record.from.as_deref()).unwrap_or_default();
         let (running, wanted) = (natural(old.running_task_count()), natural(old.requested_task_count()));
-        sides.push(shown("old", from, running, wanted, weight(old)));
+        sides.push(Shown::running("old", from, [running, wanted], weight(old)));
     }
-    sides.push(shown("new", &newest.revision, newest.running, newest.wanted, new));
+    sides.push(Shown::running("new", &newest.revision, [newest.running, newest.wanted], new));
     sides
 }
 

@@ -130,10 +130,7 @@ fn event(shared: &Shared, observed: &Observed, at: Timestamp, next: &Step) -> Ev
     let record = observed.record.as_ref();
     let does = match next {
         Step::Wait { on, .. } => on.clone(),
-        Step::Migrate => {
-            let job = shared.parts.before.as_ref().map(|(job, _)| job.name.as_str()).unwrap_or_default();
-            format!("run the job {job}")
-        }
+        Step::Migrate => shared.running_job(),
         Step::Start { .. } => {
             let revision = record.map(|record| short(&record.revision)).unwrap_or_default();
             format!("replace the tasks by {revision}")
@@ -144,24 +141,6 @@ fn event(shared: &Shared, observed: &Observed, at: Timestamp, next: &Step) -> Ev
         Step::Done => "done".to_owned(),
     };
     let side = &observed.side;
-    let shown = Shown {
-        name: "tasks",
-        revision: short(&side.revision).to_owned(),
-        healthy: side.healthy,
-        desired: side.desired,
-        weight: 100,
-        requests: None,
-        errors: None,
-        p50: None,
-        p95: None,
-    };
-    Event {
-        at,
-        service: shared.parts.service.clone(),
-        release: record.map(|record| record.id.clone()),
-        phase: record.map(|record| record.phase),
-        sides: vec![shown],
-        does,
-        waits: matches!(next, Step::Wait { .. }),
-    }
+    let shown = Shown::running("tasks", &side.revision, [side.healthy, side.desired], 100);
+    shared.event(record, at, vec![shown], does, matches!(next, Step::Wait { .. }))
 }
