@@ -68,6 +68,16 @@ impl Record {
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Finished | Phase::RolledBack)
     }
+
+    /// How long the phase has lasted. A clock that is behind the one that wrote the record has seen nothing of it.
+    fn lasted(&self, now: Timestamp) -> SignedDuration {
+        now.duration_since(self.since).max(SignedDuration::ZERO)
+    }
+
+    /// How long its tasks have been on their way.
+    fn starting(&self, now: Timestamp) -> SignedDuration {
+        now.duration_since(self.started.unwrap_or(self.since)).max(SignedDuration::ZERO)
+    }
 }
 
 /// How far a release is.
@@ -195,7 +205,7 @@ impl View<'_> {
 
     /// How long the new tasks have been on their way.
     fn starting(&self) -> SignedDuration {
-        self.now.duration_since(self.record.started.unwrap_or(self.record.since)).max(SignedDuration::ZERO)
+        self.record.starting(self.now)
     }
 
     /// A rollback that was cut off.
@@ -204,9 +214,8 @@ impl View<'_> {
         if self.observed.weights == Weights::with(self.to, 0) { Move::Enter(Phase::RolledBack) } else { self.back(why) }
     }
 
-    /// How long the phase has lasted. A clock that is behind the one that wrote the record has seen nothing of it.
     fn elapsed(&self) -> SignedDuration {
-        self.now.duration_since(self.record.since).max(SignedDuration::ZERO)
+        self.record.lasted(self.now)
     }
 
     /// Waits for the rest of a time that began with the phase.
@@ -277,8 +286,7 @@ impl View<'_> {
 
     /// As many tasks as serve now, whatever the file says: the load is what it is.
     fn enough(&self) -> u32 {
-        let old = self.old().desired;
-        if old > 0 { old } else { self.policy.count.max(1) }
+        self.policy.tasks(self.old().desired)
     }
 
     fn start(&self) -> Move {
@@ -324,14 +332,9 @@ impl View<'_> {
             return Move::Done;
         }
         // A first release has no traffic that could suffer.
-        match gate::firing(self.policy, &self.observed.alarms, &[])
-            .filter(|_| self.old().desired > 0 && !self.policy.despite_alarms)
-        {
-            Some(alarm) => Move::Halt {
-                why: format!("the alarm {} is firing: this is no time to move traffic", alarm.name),
-                help: "mend that first, and run the same command again; or, if this release mends it: --despite-alarms"
-                    .to_owned(),
-            },
+        let suffers = self.old().desired > 0;
+        match gate::no_time(self.policy, &self.observed.alarms).filter(|_| suffers) {
+            Some([why, help]) => Move::Halt { why, help },
             None => Move::Enter(Phase::Shifting(0)),
         }
     }

@@ -88,6 +88,16 @@ pub enum Outcome {
     Halted { why: String, help: String },
 }
 
+impl Outcome {
+    /// How a release came out with which nothing is left to do.
+    fn of(record: Record) -> Self {
+        match record.phase {
+            Phase::RolledBack => Self::TakenBack { why: record.why.unwrap_or_else(|| "by hand".to_owned()) },
+            _ => Self::Reached,
+        }
+    }
+}
+
 /// What is to be released.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -384,6 +394,28 @@ impl Shared {
             }
             other => other.map(Ok),
         }
+    }
+
+    /// The same where a failure leaves nothing to be put right: the release is over.
+    async fn migrated(&self, mut record: Record) -> Result<()> {
+        match self.migrate(&record).await? {
+            Ok(()) => {
+                record.migrated = true;
+                self.write(&record).await
+            }
+            Err(why) => self.note(Phase::RolledBack, record, Some(why)).await,
+        }
+    }
+
+    /// What follows a release that has proven itself: jobs, and all that waited for the first one.
+    async fn proven(&self, image: &str) -> Result<()> {
+        self.jobs_follow(image).await?;
+        act::awake(&self.aws, &self.parts).await
+    }
+
+    /// Jobs run the image of an earlier revision again.
+    async fn jobs_back(&self, revision: &str) -> Result<()> {
+        self.jobs_follow(&self.image_of(revision).await?).await
     }
 
     /// Jobs of the service run its image.

@@ -83,6 +83,14 @@ pub fn firing<'a>(policy: &Policy, alarms: &'a [Alarm], but: &[String]) -> Optio
     alarms.iter().find(|alarm| named(alarm) && !but.contains(&alarm.name))
 }
 
+/// Why no traffic should move now, and what to do.
+pub fn no_time(policy: &Policy, alarms: &[Alarm]) -> Option<[String; 2]> {
+    let alarm = firing(policy, alarms, &[]).filter(|_| !policy.despite_alarms)?;
+    let why = format!("the alarm {} is firing: this is no time to move traffic", alarm.name);
+    let help = "mend that first, and run the same command again; or, if this release mends it: --despite-alarms";
+    Some([why, help.to_owned()])
+}
+
 /// Whether requests have reached the new colour, and are still known to.
 pub fn evidence(policy: &Policy, observed: &Observed, record: &Record, to: Colour, now: Timestamp) -> bool {
     let samples = observed.samples.of(to).iter();

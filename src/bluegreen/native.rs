@@ -128,9 +128,8 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// How long the phase has lasted. A clock that is behind the one that wrote the record has seen nothing of it.
     fn elapsed(&self) -> SignedDuration {
-        self.now.duration_since(self.record.since).max(SignedDuration::ZERO)
+        self.record.lasted(self.now)
     }
 
     fn look(&self, on: impl Into<String>) -> Step {
@@ -144,8 +143,7 @@ impl View<'_> {
     }
 
     fn start(&self) -> Step {
-        let serves = self.observed.side.desired;
-        Step::Start { count: if serves > 0 { serves } else { self.policy.count.max(1) } }
+        Step::Start { count: self.policy.tasks(self.observed.side.desired) }
     }
 
     fn begin(&self) -> Step {
@@ -241,13 +239,9 @@ impl View<'_> {
             return Step::Done;
         }
         // A first release has no traffic that could suffer.
-        let suffers = self.record.from.is_some() && !self.policy.despite_alarms;
-        match gate::firing(self.policy, &self.observed.alarms, &[]).filter(|_| suffers) {
-            Some(alarm) => Step::Halt {
-                why: format!("the alarm {} is firing: this is no time to move traffic", alarm.name),
-                help: "mend that first, and run the same command again; or, if this release mends it: --despite-alarms"
-                    .to_owned(),
-            },
+        let suffers = self.record.from.is_some();
+        match gate::no_time(self.policy, &self.observed.alarms).filter(|_| suffers) {
+            Some([why, help]) => Step::Halt { why, help },
             None => Step::Enter(Phase::Shifting(0)),
         }
     }

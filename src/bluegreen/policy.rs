@@ -78,6 +78,12 @@ impl Policy {
         Self { verify: SignedDuration::ZERO, steps, migrate: false, checks: false, despite_alarms: true, ..policy }
     }
 
+    /// How many tasks the new version gets: as many as serve, and those of a first release where none do.
+    #[must_use]
+    pub fn tasks(&self, serving: u32) -> u32 {
+        if serving > 0 { serving } else { self.count.max(1) }
+    }
+
     /// After so long what CloudWatch knows of a time is complete, and clocks that differ do not matter any more.
     #[must_use]
     pub fn late(&self) -> SignedDuration {

@@ -1,6 +1,6 @@
 //! Releases of services without colours: ECS replaces the tasks, and goes back by itself where new ones do not start.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{Alarm, Goal, Phase, Policy, Record, Rollout, Side, gate, spoken};
 
@@ -64,11 +64,6 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// How long it is since then. A clock that is behind the one that wrote it has seen nothing of it.
-    fn since(&self, then: Timestamp) -> SignedDuration {
-        self.now.duration_since(then).max(SignedDuration::ZERO)
-    }
-
     fn look(&self, on: impl Into<String>) -> Step {
         Step::Wait { until: self.now + self.policy.look, on: on.into() }
     }
@@ -103,7 +98,7 @@ impl View<'_> {
             return Step::Done;
         }
         if record.count == 0 {
-            return Step::Start { count: if side.desired > 0 { side.desired } else { self.policy.count.max(1) } };
+            return Step::Start { count: self.policy.tasks(side.desired) };
         }
         if let Rollout::Failed(why) = &side.rollout {
             // Where ECS has gone back already, there is nothing to be done.
@@ -113,7 +108,7 @@ impl View<'_> {
         if let Some(back) = self.alarmed() {
             return back;
         }
-        let elapsed = self.since(record.started.unwrap_or(record.since));
+        let elapsed = record.starting(self.now);
         if side.revision != record.revision {
             // Without a reason for it, the answer may be of before the change.
             return if elapsed < self.policy.settle() * 2 {
@@ -143,7 +138,7 @@ impl View<'_> {
         if side.running == 0 && side.desired > 0 {
             return Step::RollBack { why: "no task runs".to_owned() };
         }
-        let left = self.policy.monitor - self.since(self.record.since);
+        let left = self.policy.monitor - self.record.lasted(self.now);
         if left.is_positive() {
             let until = self.now + left.min(self.policy.look);
             return Step::Wait { until, on: format!("the watch, {} left", spoken(left)) };
@@ -154,13 +149,15 @@ impl View<'_> {
     fn taken_back(&self) -> Step {
         // The first answers after a change may be of before it.
         let old = self.record.from.as_ref().is_none_or(|from| *from == self.observed.side.revision);
-        let settled = self.since(self.record.since) >= self.policy.settle();
+        let settled = self.record.lasted(self.now) >= self.policy.settle();
         if self.is_moving() || !(old || settled) { self.look(self.replaced()) } else { Step::Done }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
 
     fn policy() -> Policy {

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use futures::future::join_all;
 use jiff::Timestamp;
 
-use self::stage::{Stage, guarded, unlock};
+use self::stage::Stage;
 use self::timeline::Timeline;
 use super::session;
 use super::{Ended, Format, Source, say};
@@ -243,16 +243,15 @@ async fn release_all(
 ) -> Result<Ended> {
     let names: Vec<&str> = stage.parts.iter().map(|parts| parts.service.as_str()).collect();
     let again = format!("infra bluegreen run {} {}", stage.name(), names.join(" "));
-    let locks = stage.lock(&again, false).await?;
     let timeline = Timeline::begin(stage.name(), format);
-    let ended = guarded(stage, async {
+    let work = async |releases: Vec<Release>| {
         let id = format!(
             "{}-{}",
             Timestamp::now().strftime("%Y%m%d-%H%M%S"),
             crate::address::hex(&rand::random::<[u8; 2]>())
         );
         let mut going = Vec::new();
-        for release in stage.releases(&locks, &timeline)? {
+        for release in releases {
             let image = image_of(&release, images.get(release.service())).await?;
             let wanted = Wanted {
                 id: id.clone(),
@@ -292,10 +291,8 @@ async fn release_all(
             timeline.outcome(release.service(), goal, &Outcome::Reached);
         }
         Ok(Ended::Well)
-    });
-    let ended = ended.await;
-    unlock(locks).await;
-    ended
+    };
+    stage.locked(&again, false, &timeline, work).await
 }
 
 /// What is released together is taken back together.
@@ -340,10 +337,8 @@ async fn image_of(release: &Release, asked: Option<&String>) -> Result<String> {
 async fn go_on(one: &One, goal: Goal, verb: &str) -> Result<Ended> {
     let services = [one.service.clone()];
     let stage = Stage::open(&one.common.source, &one.env, &services, &one.common.policy).await?;
-    let locks = stage.lock(&format!("infra bluegreen {verb} {} {}", one.env, one.service), false).await?;
     let timeline = Timeline::begin(stage.name(), one.common.format);
-    let ended = guarded(&stage, async {
-        let mut releases = stage.releases(&locks, &timeline)?;
+    let work = async |mut releases: Vec<Release>| {
         let release = releases.pop().context("one service")?;
         let begun = release.record().await?.map(|record| record.phase);
         if goal == Goal::Finished && matches!(begun, Some(Phase::Preparing | Phase::Verifying | Phase::Shifting(_))) {
@@ -351,10 +346,9 @@ async fn go_on(one: &One, goal: Goal, verb: &str) -> Result<Ended> {
         }
         let outcome = release.reach(goal).await?;
         Ok(timeline.outcome(&one.service, reached(&release, goal).await?, &outcome))
-    });
-    let ended = ended.await;
-    unlock(locks).await;
-    ended
+    };
+    let command = format!("infra bluegreen {verb} {} {}", one.env, one.service);
+    stage.locked(&command, false, &timeline, work).await
 }
 
 /// How far a release has come: where nothing keeps the old version, the switch is the end.
@@ -370,11 +364,8 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
         bail!("--to is a revision of one service: name one");
     }
     let stage = Stage::open(&common.source, env, services, &common.policy).await?;
-    // Whoever watches a release must not keep others from taking it back.
-    let locks = stage.lock(&format!("infra bluegreen rollback {env} {}", services.join(" ")), true).await?;
     let timeline = Timeline::begin(stage.name(), common.format);
-    let ended = guarded(&stage, async {
-        let releases = stage.releases(&locks, &timeline)?;
+    let work = async |releases: Vec<Release>| {
         let mut ended = Ended::Well;
         for result in join_all(releases.iter().map(|release| back_one(release, *to, &timeline))).await {
             if !matches!(result?, Ended::Well) {
@@ -382,10 +373,10 @@ async fn back(rollback: &Rollback) -> Result<Ended> {
             }
         }
         Ok(ended)
-    });
-    let ended = ended.await;
-    unlock(locks).await;
-    ended
+    };
+    let command = format!("infra bluegreen rollback {env} {}", services.join(" "));
+    // Whoever watches a release must not keep others from taking it back.
+    stage.locked(&command, true, &timeline, work).await
 }
 
 async fn back_one(release: &Release, to: Option<u32>, timeline: &Timeline) -> Result<Ended> {

@@ -45,10 +45,7 @@ impl super::Method for Method {
         let Some(record) = observed.record.clone() else { return Err(shared.no_release()) };
         match next {
             Move::Wait { until, .. } => tokio::time::sleep(wait(until.duration_since(at))).await,
-            Move::Done if record.phase == Phase::RolledBack => {
-                return Ok(Some(Outcome::TakenBack { why: record.why.unwrap_or_else(|| "by hand".to_owned()) }));
-            }
-            Move::Done => return Ok(Some(Outcome::Reached)),
+            Move::Done => return Ok(Some(Outcome::of(record))),
             Move::Halt { why, help } => return Ok(Some(Outcome::Halted { why, help })),
             next => act(shared, next, record, &observed).await?,
         }
@@ -251,8 +248,7 @@ async fn enter(shared: &Shared, phase: Phase, record: Record, why: Option<String
             act::scaler(aws, new, Scaler::Free).await?;
         }
         Phase::Keeping => {
-            shared.jobs_follow(&record.image).await?;
-            act::awake(aws, &shared.parts).await?;
+            shared.proven(&record.image).await?;
         }
         Phase::RolledBack => {
             act::scaler(aws, new, Scaler::Held).await?;
@@ -265,7 +261,7 @@ async fn enter(shared: &Shared, phase: Phase, record: Record, why: Option<String
                 act::scaler(aws, old, Scaler::Free).await?;
             }
             if let (Phase::Keeping, Some(from)) = (record.phase, &record.from) {
-                shared.jobs_follow(&shared.image_of(from).await?).await?;
+                shared.jobs_back(from).await?;
             }
         }
         _ => {}

@@ -1,10 +1,11 @@
 //! Task definitions with the image of a release.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anyhow::Result;
 
+use super::lock;
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kinds::task_definition::{Owner, TaskDefinition};
@@ -55,7 +56,7 @@ impl Family {
 
     /// The revision with the file's shape and this image, if there is one.
     pub fn known(&self, image: &str) -> Option<String> {
-        let registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner).get(image).cloned();
+        let registered = lock(&self.registered).get(image).cloned();
         registered.or_else(|| self.wanted(image).is_same(&self.latest).then(|| self.arn.clone()))
     }
 
@@ -65,8 +66,7 @@ impl Family {
             return Ok(known);
         }
         let revision = self.wanted(image).register(aws, &self.identity, &self.name).await?;
-        let mut registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
-        registered.insert(image.to_owned(), revision.clone());
+        lock(&self.registered).insert(image.to_owned(), revision.clone());
         Ok(revision)
     }
 }

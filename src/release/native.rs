@@ -43,10 +43,7 @@ impl super::Method for Method {
         let Some(record) = seen.observed.record.clone() else { return Err(shared.no_release()) };
         match next {
             Step::Wait { until, .. } => tokio::time::sleep(wait(until.duration_since(seen.at))).await,
-            Step::Done if record.phase == Phase::RolledBack => {
-                return Ok(Some(Outcome::TakenBack { why: record.why.unwrap_or_else(|| "by hand".to_owned()) }));
-            }
-            Step::Done => return Ok(Some(Outcome::Reached)),
+            Step::Done => return Ok(Some(Outcome::of(record))),
             Step::Halt { why, help } => return Ok(Some(Outcome::Halted { why, help })),
             next => act(shared, next, record, &seen).await?,
         }
@@ -181,13 +178,7 @@ async fn act(shared: &Shared, next: Step, mut record: Record, seen: &Seen) -> Re
     let (aws, native, cluster) = (&shared.aws, of(shared)?, &shared.parts.cluster);
     let side = &seen.observed.side;
     match next {
-        Step::Migrate => match shared.migrate(&record).await? {
-            Ok(()) => {
-                record.migrated = true;
-                shared.write(&record).await
-            }
-            Err(why) => shared.note(Phase::RolledBack, record, Some(why)).await,
-        },
+        Step::Migrate => shared.migrated(record).await,
         Step::Start { count } => {
             record.count = count;
             record.since = Timestamp::now();
@@ -199,8 +190,7 @@ async fn act(shared: &Shared, next: Step, mut record: Record, seen: &Seen) -> Re
         Step::Enter(phase) => {
             if phase == Phase::Finished {
                 act::scaler(aws, native.scaler.as_ref(), act::Scaler::Free).await?;
-                shared.jobs_follow(&record.image).await?;
-                act::awake(aws, &shared.parts).await?;
+                shared.proven(&record.image).await?;
             }
             shared.note(phase, record, None).await
         }
@@ -229,7 +219,7 @@ async fn act(shared: &Shared, next: Step, mut record: Record, seen: &Seen) -> Re
             if let Some(from) = &record.from {
                 give_back(shared, native, from).await?;
                 if record.phase == Phase::Finished {
-                    shared.jobs_follow(&shared.image_of(from).await?).await?;
+                    shared.jobs_back(from).await?;
                 }
             }
             taken_back(shared, record, why).await

@@ -26,10 +26,7 @@ impl super::Method for Method {
         let Some(record) = observed.record.clone() else { return Err(shared.no_release()) };
         match next {
             Step::Wait { until, .. } => tokio::time::sleep(wait(until.duration_since(at))).await,
-            Step::Done if record.phase == Phase::RolledBack => {
-                return Ok(Some(Outcome::TakenBack { why: record.why.unwrap_or_else(|| "by hand".to_owned()) }));
-            }
-            Step::Done => return Ok(Some(Outcome::Reached)),
+            Step::Done => return Ok(Some(Outcome::of(record))),
             next => act(shared, next, record, &observed).await?,
         }
         Ok(None)
@@ -63,18 +60,18 @@ async fn look(shared: &Shared) -> Result<(Observed, Timestamp), Failure> {
     let service = services.services().first().ok_or_else(missing)?;
     let mut side = observe::side(aws, service, &[]).await?;
     side.healthy = side.running;
+    let gone_back = ecs_rollout::gone_back(service, Timestamp::now());
     // Where ECS has gone back, the deployment that failed is no longer the first one.
     if let Some(record) = record.as_ref().filter(|record| record.phase == Phase::Preparing && record.count > 0)
         && side.revision != record.revision
-        && ecs_rollout::gone_back(service, Timestamp::now()).is_some()
+        && gone_back.is_some()
     {
         let why = autopsy::of(aws, service).await?;
         side.rollout = Rollout::Failed(format!("ECS went back to the old version by itself; {why}"));
     } else if service.deployments().len() > 1 && side.rollout == Rollout::Completed {
         side.rollout = Rollout::InProgress;
     }
-    if let Some(why) = ecs_rollout::gone_back(service, Timestamp::now()).filter(|_| side.rollout == Rollout::InProgress)
-    {
+    if let Some(why) = gone_back.filter(|_| side.rollout == Rollout::InProgress) {
         side.rollout = Rollout::Failed(why);
     }
     let watched = record.as_ref().is_some_and(|record| matches!(record.phase, Phase::Preparing | Phase::Monitoring));
@@ -85,13 +82,7 @@ async fn look(shared: &Shared) -> Result<(Observed, Timestamp), Failure> {
 async fn act(shared: &Shared, next: Step, mut record: Record, observed: &Observed) -> Result<()> {
     let (aws, rolling, cluster) = (&shared.aws, of(shared)?, &shared.parts.cluster);
     match next {
-        Step::Migrate => match shared.migrate(&record).await? {
-            Ok(()) => {
-                record.migrated = true;
-                shared.write(&record).await
-            }
-            Err(why) => shared.note(Phase::RolledBack, record, Some(why)).await,
-        },
+        Step::Migrate => shared.migrated(record).await,
         Step::Start { count } => {
             // A scaler that was held until the first release leaves a number within its bounds alone.
             let idle = observed.side.desired == 0;
@@ -104,8 +95,7 @@ async fn act(shared: &Shared, next: Step, mut record: Record, observed: &Observe
         Step::Enter(phase) => {
             if phase == Phase::Finished {
                 act::scaler(aws, rolling.scaler.as_ref(), Scaler::Free).await?;
-                shared.jobs_follow(&record.image).await?;
-                act::awake(aws, &shared.parts).await?;
+                shared.proven(&record.image).await?;
             }
             shared.note(phase, record, None).await
         }
@@ -114,7 +104,7 @@ async fn act(shared: &Shared, next: Step, mut record: Record, observed: &Observe
                 Some(from) => {
                     act::start(aws, cluster, &rolling.ecs, from, None, false).await?;
                     if record.phase == Phase::Finished {
-                        shared.jobs_follow(&shared.image_of(from).await?).await?;
+                        shared.jobs_back(from).await?;
                     }
                 }
                 None => act::scale(aws, cluster, &rolling.ecs, 0).await?,

@@ -91,8 +91,37 @@ impl Stage {
         Ok(Self { loaded, world, parts, despite_alarms: policy.despite_alarms })
     }
 
+    /// Does work on the releases of all its services under their locks, and gives the locks back. An interruption of the
+    /// user ends it where it stands.
+    pub async fn locked<T>(
+        &self,
+        command: &str,
+        by_force: bool,
+        timeline: &Arc<Timeline>,
+        work: impl AsyncFnOnce(Vec<Release>) -> Result<T>,
+    ) -> Result<T> {
+        let locks = self.lock(command, by_force).await?;
+        let working = async { work(self.releases(&locks, timeline)?).await };
+        let done = tokio::select! {
+            done = working => done,
+            () = crate::commands::interrupted() => Err(self.interrupted()),
+        };
+        unlock(locks).await;
+        done
+    }
+
+    fn interrupted(&self) -> anyhow::Error {
+        let services: Vec<&str> = self.parts.iter().map(|parts| parts.service.as_str()).collect();
+        anyhow::anyhow!(
+            "stopped; the release stands where it is and nobody watches it\n  go on with the same command, or: infra bluegreen rollback \
+             {} {}",
+            self.name(),
+            services.join(" ")
+        )
+    }
+
     /// The locks of all its services. None is kept where one cannot be had.
-    pub async fn lock(&self, command: &str, by_force: bool) -> Result<Vec<(Lock<'_>, Held)>> {
+    async fn lock(&self, command: &str, by_force: bool) -> Result<Vec<(Lock<'_>, Held)>> {
         let mut locks = Vec::new();
         for parts in &self.parts {
             let desired = &self.world.desired;
@@ -110,7 +139,7 @@ impl Stage {
         Ok(locks)
     }
 
-    pub fn releases(&self, locks: &[(Lock<'_>, Held)], timeline: &Arc<Timeline>) -> Result<Vec<Release>> {
+    fn releases(&self, locks: &[(Lock<'_>, Held)], timeline: &Arc<Timeline>) -> Result<Vec<Release>> {
         let of = |(parts, (_, held)): (&Arc<Parts>, &(Lock<'_>, Held))| {
             let mut release = Release::of(&self.world, &self.loaded, parts, &timeline.teller())?.until(held.lost());
             release.shared.policy.despite_alarms = self.despite_alarms;
@@ -124,23 +153,10 @@ impl Stage {
     }
 }
 
-/// Gives locks back.
-pub async fn unlock(locks: Vec<(Lock<'_>, Held)>) {
+async fn unlock(locks: Vec<(Lock<'_>, Held)>) {
     for (lock, held) in locks {
         if let Err(failure) = lock.release(held).await {
             say(&format!("the lock could not be given back and expires by itself: {failure}"));
         }
-    }
-}
-
-/// Runs until it is done, or the user has had enough.
-pub async fn guarded<T>(stage: &Stage, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::select! {
-        done = work => done,
-        () = crate::commands::interrupted() => bail!(
-            "stopped; the release stands where it is and nobody watches it\n  go on with the same command, or: infra bluegreen rollback {} {}",
-            stage.name(),
-            stage.parts.iter().map(|parts| parts.service.as_str()).collect::<Vec<_>>().join(" ")
-        ),
     }
 }
