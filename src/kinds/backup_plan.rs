@@ -115,6 +115,7 @@ impl Kind for BackupPlan {
     const NAME: &'static str = "backup_plan";
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["arn", "id"];
     const UNIQUE: &'static [&'static str] = &["name"];
 

@@ -19,6 +19,7 @@ pub struct ElasticIp {
 
 impl Kind for ElasticIp {
     const NAME: &'static str = "elastic_ip";
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id", "public_ip"];
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {

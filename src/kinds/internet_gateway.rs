@@ -28,6 +28,7 @@ impl Kind for InternetGateway {
     const NAME: &'static str = "internet_gateway";
     // A VPC can only be deleted once its gateway is detached.
     const LATE: &'static [&'static str] = &["vpc_id"];
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];
     const UNIQUE: &'static [&'static str] = &["vpc_id"];
 

@@ -37,6 +37,7 @@ pub struct RouteTable {
 impl Kind for RouteTable {
     const NAME: &'static str = "route_table";
     const REPLACED_BY: &'static [&'static str] = &["vpc_id"];
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];
 
     fn normalize(&mut self) {

@@ -35,6 +35,7 @@ fn yes() -> bool {
 impl Kind for Vpc {
     const NAME: &'static str = "vpc";
     const REPLACED_BY: &'static [&'static str] = &["cidr"];
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];
 
     fn shell(&self) -> Self {
