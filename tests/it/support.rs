@@ -34,6 +34,11 @@ impl Emulator {
         Self::run(&[]).expect("this needs no Python of its own")
     }
 
+    /// One that is as slow and as strict as AWS.
+    pub fn strict() -> Self {
+        Self::run(&["--strict"]).expect("this needs no Python of its own")
+    }
+
     /// One whose tasks are processes and whose load balancers forward, at the address in `HTTP_PROXY`.
     pub fn with_data_plane() -> Self {
         Self::run(&["--data-plane"]).expect("this needs no Python of its own")

@@ -57,7 +57,7 @@ impl Site {
     /// An empty account, and a folder with `environments/production.yaml`: a network, services and a database, which is
     /// enough to show what the engine does.
     pub async fn start() -> Self {
-        let site = Self::on(Emulator::start()).await;
+        let site = Self::on(Emulator::strict()).await;
         site.write(PRODUCTION, include_str!("core.yaml"));
         site
     }
