@@ -11,6 +11,9 @@ from .later import after
 from .settings import settings
 
 
+MOVES = ("moves", "moves_since", "waiting", "pending_modified_values")
+
+
 def moving(database, state):
     """The state that the instance shows for a while, before it is available."""
     database.moves, database.moves_since = state, time.monotonic()
@@ -46,12 +49,18 @@ def available(backend, name, doing):
 
 @around(RDSBackend, "modify_db_instance")
 def modified(original, self, db_instance_identifier, db_kwargs):
-    """A change is refused while another one is being made."""
+    """A change is refused while another one is being made; a request that changes nothing makes none."""
     database = available(self, db_instance_identifier, "modified")
+    before = looks(database)
     answer = original(self, db_instance_identifier, db_kwargs)
-    if database and db_kwargs.get("apply_immediately"):
+    if database and looks(database) != before:
         moving(database, "modifying")
     return answer
+
+
+def looks(database):
+    """What a change may change."""
+    return {name: repr(value) for name, value in vars(database).items() if name not in MOVES} if database else None
 
 
 @around(RDSBackend, "reboot_db_instance")

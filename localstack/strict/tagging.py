@@ -22,16 +22,21 @@ REGIONS = set()
 REGION = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/")
 
 
+def tagged_resources(backend):
+    """Those of one service. Other calls may change them meanwhile, at which moto fails."""
+    for _ in range(20):
+        try:
+            found = backend.iter_tagged_resources()
+            return [TaggedResource(r.arn, dict(r.tags), r.resource_type, r.extra) for r in found]
+        except RuntimeError:
+            continue
+    raise RuntimeError(f"{backend!r} does not stand still")
+
+
 def picture():
     """The tagged resources of each region, as they are now."""
-    return {
-        region: [
-            TaggedResource(arn=r.arn, tags=dict(r.tags), resource_type=r.resource_type, extra=r.extra)
-            for backend in iter_taggable_backends(ACCOUNT, region)
-            for r in backend.iter_tagged_resources()
-        ]
-        for region in REGIONS
-    }
+    backends = {region: list(iter_taggable_backends(ACCOUNT, region)) for region in REGIONS}
+    return {region: [each for backend in of for each in tagged_resources(backend)] for region, of in backends.items()}
 
 
 def observe(at_once=False):

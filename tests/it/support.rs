@@ -6,6 +6,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region};
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use infra::address::Address;
 use infra::aws::Aws;
 use infra::kind::{Id, Kind, Live, Making, Progress, Scope};
@@ -67,6 +72,17 @@ impl Emulator {
             Some((key.to_owned(), value.trim_matches(['"', '\'']).to_owned()))
         };
         Some(Self { variables: text.lines().filter_map(pair).collect() })
+    }
+
+    /// Changes settings of its data plane or of how strict it is, while it runs.
+    pub async fn set(&self, part: &str, settings: &'static str) {
+        let url = format!("{}/_emulator/{part}", self.variables["AWS_ENDPOINT_URL"]);
+        let request = Request::post(url).body(Full::<Bytes>::from(settings)).expect("a request");
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let answer = client.request(request).await.expect("an answer");
+        let status = answer.status();
+        let body = answer.into_body().collect().await.expect("a whole answer").to_bytes();
+        assert_eq!(status, 200, "{body:?}");
     }
 
     pub async fn aws(&self) -> Arc<Aws> {
