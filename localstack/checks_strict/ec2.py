@@ -117,6 +117,20 @@ class Networks(Strict):
         ec2.delete_subnet(SubnetId=self.subnets[0])
 
 
+class Names(Strict):
+    def test_names_of_groups_ignore_case(self):
+        self.network()
+        call = {"VpcId": self.vpc, "Description": "d"}
+        self.refused("InvalidGroup.Duplicate", aws("ec2").create_security_group, GroupName="A", **call)
+
+    def test_one_endpoint_has_the_name_of_its_service(self):
+        self.network()
+        call = {"VpcId": self.vpc, "ServiceName": "com.amazonaws.us-east-1.logs", "VpcEndpointType": "Interface"}
+        call |= {"SubnetIds": self.subnets, "PrivateDnsEnabled": True}
+        aws("ec2").create_vpc_endpoint(**call)
+        self.refused("InvalidParameter", aws("ec2").create_vpc_endpoint, **call)
+
+
 class Quotas(Strict):
     def limit(self, **limits):
         strict(**limits)

@@ -1,6 +1,8 @@
 """Load balancers, databases, roles, certificates."""
 
+import io
 import json
+import zipfile
 
 from checks import TAGS, TRUST, aws, unique
 from checks_strict import Strict
@@ -86,7 +88,8 @@ class Databases(Strict):
         self.long("settle")
         rds.delete_db_instance(**last)
         self.assertEqual(status(), "deleting")
-        self.refused("InvalidDBInstanceState", rds.delete_db_instance, **last)
+        again = {"DBInstanceIdentifier": name, "SkipFinalSnapshot": True}
+        self.refused("InvalidDBInstanceState", rds.delete_db_instance, **again)
         self.refused("InvalidDBSubnetGroupStateFault", rds.delete_db_subnet_group, DBSubnetGroupName=groups)
         self.refused("DependencyViolation", aws("ec2").delete_security_group, GroupId=self.group)
         self.refused("DBInstanceAlreadyExists", rds.create_db_instance, **call)
@@ -130,6 +133,49 @@ class Roles(Strict):
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
         iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
         self.refused("DeleteConflict", iam.delete_role, RoleName=name)
+
+
+    def test_a_policy_in_use_is_kept(self):
+        iam, name = aws("iam"), unique("role")
+        document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}]}
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
+        arn = iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+        iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+        self.refused("DeleteConflict", iam.delete_policy, PolicyArn=arn)
+        iam.detach_role_policy(RoleName=name, PolicyArn=arn)
+        iam.delete_policy(PolicyArn=arn)
+
+
+class Clusters(Strict):
+    def test_an_inactive_cluster_is_only_shown(self):
+        ecs, name = aws("ecs"), unique("cluster")
+        ecs.create_cluster(clusterName=name)
+        ecs.delete_cluster(cluster=name)
+        self.assertEqual(ecs.describe_clusters(clusters=[name])["clusters"][0]["status"], "INACTIVE")
+        self.refused("ClusterNotFoundException", ecs.list_services, cluster=name)
+
+
+class Functions(Strict):
+    def test_interfaces_outlive_a_function(self):
+        ec2, name = aws("ec2"), unique("function")
+        self.network()
+        self.long("linger")
+        who = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [who]})
+        role = aws("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("a.py", "")
+        network = {"SubnetIds": self.subnets, "SecurityGroupIds": [self.group]}
+        call = {"Runtime": "python3.12", "Handler": "a.b", "Code": {"ZipFile": code.getvalue()}, "VpcConfig": network}
+        aws("lambda").create_function(FunctionName=name, Role=role, **call)
+        for delete in (lambda: None, lambda: aws("lambda").delete_function(FunctionName=name)):
+            delete()
+            self.refused("DependencyViolation", ec2.delete_security_group, GroupId=self.group)
+            self.refused("DependencyViolation", ec2.delete_subnet, SubnetId=self.subnets[0])
+        self.over("linger")
+        ec2.delete_security_group(GroupId=self.group)
+        ec2.delete_subnet(SubnetId=self.subnets[0])
 
 
 class Certificates(Strict):

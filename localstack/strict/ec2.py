@@ -1,8 +1,9 @@
 """EC2: NAT gateways and endpoints get ready in their own time, interfaces outlive their owners, accounts have quotas."""
 
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupDuplicateError
 from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
 from moto.ec2.models.nat_gateways import NatGateway, NatGatewayBackend
+from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.ec2.models.vpcs import VPCBackend, VPCEndPoint
 
 import fixes.ec2
@@ -53,6 +54,28 @@ def interfaces_outlive_endpoints(original, self, vpce_ids=None):
     original(self, vpce_ids)
     self.enis.update(kept)
     after("linger", lambda: [self.enis.pop(id, None) for id in kept])
+
+
+@around(VPCBackend, "create_vpc_endpoint")
+def one_private_name(original, self, vpc_id, service_name, *args, **kwargs):
+    """Only one endpoint of a service in a VPC takes over the service's DNS name."""
+    for other in self.vpc_end_points.values():
+        same = (other.vpc_id, other.service_name) == (vpc_id, service_name)
+        if same and other.state != "deleted" and kwargs.get("private_dns_enabled") and other.private_dns_enabled:
+            text = f"private-dns-enabled cannot be set because there is already a conflicting DNS domain for {service_name}"
+            raise EC2ClientError("InvalidParameter", f"{text} in the VPC {vpc_id}")
+    return original(self, vpc_id, service_name, *args, **kwargs)
+
+
+# --- security groups -------------------------------------------------------------------------------------------------
+
+
+@around(SecurityGroupBackend, "create_security_group")
+def names_ignore_case(original, self, name, description, vpc_id=None, *args, **kwargs):
+    """Two groups of a VPC cannot differ in the case of their names only."""
+    if any(group.name.lower() == name.lower() for group in self.groups.get(vpc_id, {}).values()):
+        raise InvalidSecurityGroupDuplicateError(name)
+    return original(self, name, description, vpc_id, *args, **kwargs)
 
 
 # --- quotas ----------------------------------------------------------------------------------------------------------

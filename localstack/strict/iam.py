@@ -3,7 +3,8 @@
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.models import LambdaBackend
 from moto.core.responses import ActionResult
-from moto.iam.exceptions import NotFoundException
+from moto.iam.exceptions import DeleteConflictException, NotFoundException
+from moto.iam.models import IAMBackend
 from moto.iam.responses import IamResponse
 from moto.scheduler.exceptions import ValidationException
 from moto.scheduler.models import EventBridgeSchedulerBackend
@@ -91,3 +92,11 @@ def assumed_by_schedules(original, self, *args, **kwargs):
     if unknown((kwargs.get("target") or {}).get("RoleArn") or ""):
         raise ValidationException("The execution role you provide must allow AWS EventBridge Scheduler to assume the role.")
     return original(self, *args, **kwargs)
+
+
+@around(IAMBackend, "delete_policy")
+def attached(original, self, policy_arn):
+    """A policy that is attached is not deleted."""
+    if self.get_policy(policy_arn).attachment_count:
+        raise DeleteConflictException("Cannot delete a policy attached to entities.")
+    return original(self, policy_arn)

@@ -1,0 +1,17 @@
+"""ECS: a cluster that was deleted is only shown."""
+
+from moto.core.responses import ActionResult
+from moto.ecs.exceptions import ClusterNotFoundException
+from moto.ecs.responses import EC2ContainerServiceResponse
+
+from fixes.patch import around
+
+
+@around(EC2ContainerServiceResponse, "call_action")
+def inactive(original, self):
+    """What refers to an INACTIVE cluster is refused as if it were gone."""
+    name = (self._get_param("cluster") or "").split("/")[-1]
+    cluster = self.ecs_backend.clusters.get(name)
+    if cluster and cluster.status == "INACTIVE":
+        return self.serialized(ActionResult(ClusterNotFoundException()))
+    return original(self)
