@@ -1,5 +1,6 @@
 """Resource Groups Tagging API: its index follows the resources after a while."""
 
+import io
 import re
 import threading
 import time
@@ -19,6 +20,7 @@ LOCK = threading.RLock()
 PICTURES = [(0.0, {})]  # pairs of the time of the last call that a picture shows, and the picture; the first one is what is shown
 LAST = {"call": 0.0, "picture": 0.0}
 REGIONS = set()
+ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
 REGION = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/")
 
 
@@ -58,8 +60,12 @@ def shown():
 
 
 def reads(environ):
-    """Whether a call changes nothing, as far as its head tells."""
-    operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+    """Whether a call only looks."""
+    operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2] or environ["PATH_INFO"].rpartition("/operation/")[2]
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        operation = (ACTION.search(body) or [b"", b""])[1].decode()
     return operation.startswith(("Describe", "List", "Get", "Batch")) or environ["REQUEST_METHOD"] in ("GET", "HEAD")
 
 
@@ -73,12 +79,13 @@ def watched(application):
                 REGIONS.add(region[1])
                 LAST["call"] = time.monotonic()
         index = "tagging" in environ.get("HTTP_X_AMZ_TARGET", "").lower()
+        looks = reads(environ)
         observe(at_once=index)
         shown()
         try:
             return application(environ, start_response)
         finally:
-            if not reads(environ):
+            if not looks:
                 with LOCK:
                     LAST["call"] = time.monotonic()
 
