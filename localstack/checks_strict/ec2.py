@@ -1,6 +1,6 @@
 """Networks."""
 
-from checks import OURS, TAGS, aws, indexed, specification
+from checks import OURS, TAGS, aws, indexed, specification, unique
 from checks_strict import Strict, strict
 
 
@@ -67,6 +67,12 @@ class Networks(Strict):
         self.over("lag")
         self.assertNotIn(arn, indexed())
         self.assertTrue([arn for arn in indexed() if other["InternetGatewayId"] in arn])
+
+    def test_index_knows_what_the_corrections_add(self):
+        zone = aws("route53").create_hosted_zone(Name="example.net", CallerReference=unique("zone"))["HostedZone"]["Id"]
+        id = zone.rpartition("/")[2]
+        aws("route53").change_tags_for_resource(ResourceType="hostedzone", ResourceId=id, AddTags=TAGS)
+        self.assertIn(f"arn:aws:route53:::hostedzone/{id}", indexed())
 
     def test_nat_gateway_takes_its_time(self):
         ec2 = aws("ec2")

@@ -5,7 +5,8 @@ import re
 import threading
 import time
 
-from moto.core.resource_tagging import TaggedResource, iter_taggable_backends, make_tag_matcher, match_resource_type
+from moto.core.resource_tagging import TaggedResource, make_tag_matcher, match_resource_type
+from moto.resourcegroupstaggingapi import models
 from moto.resourcegroupstaggingapi.models import ResourceGroupsTaggingAPIBackend
 
 from fixes.account import ACCOUNT
@@ -37,7 +38,7 @@ def tagged_resources(backend):
 
 def picture():
     """The tagged resources of each region, as they are now."""
-    backends = {region: list(iter_taggable_backends(ACCOUNT, region)) for region in REGIONS}
+    backends = {region: list(models.iter_taggable_backends(ACCOUNT, region)) for region in REGIONS}
     return {region: [each for backend in of for each in tagged_resources(backend)] for region, of in backends.items()}
 
 
