@@ -153,6 +153,7 @@ class Clusters(Strict):
         ecs.delete_cluster(cluster=name)
         self.assertEqual(ecs.describe_clusters(clusters=[name])["clusters"][0]["status"], "INACTIVE")
         self.refused("ClusterNotFoundException", ecs.list_services, cluster=name)
+        self.assertFalse([arn for arn in ecs.list_clusters()["clusterArns"] if arn.endswith("/" + name)])
 
 
 class Functions(Strict):

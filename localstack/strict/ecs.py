@@ -2,6 +2,7 @@
 
 from moto.core.responses import ActionResult
 from moto.ecs.exceptions import ClusterNotFoundException
+from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 from fixes.patch import around
@@ -15,3 +16,9 @@ def inactive(original, self):
     if cluster and cluster.status == "INACTIVE":
         return self.serialized(ActionResult(ClusterNotFoundException()))
     return original(self)
+
+
+@around(EC2ContainerServiceBackend, "list_clusters")
+def listed(original, self):
+    """ListClusters leaves it out; DescribeClusters shows it."""
+    return [arn for arn in original(self) if self.clusters[arn.rpartition("/")[2]].status != "INACTIVE"]
