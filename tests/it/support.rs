@@ -76,8 +76,18 @@ impl Emulator {
         Some(Self { variables: text.lines().filter_map(pair).collect(), strict })
     }
 
+    /// Another one that has all there is in this one now. Nobody may be calling meanwhile.
+    pub async fn copy(&self) -> Self {
+        let about = self.set("copy", "").await;
+        let about: serde_json::Value = serde_json::from_slice(&about).expect("what the emulator tells");
+        let mut variables = self.variables.clone();
+        variables.insert("AWS_ENDPOINT_URL".to_owned(), format!("http://127.0.0.1:{}", about["port"]));
+        variables.insert("INFRA_EMULATOR_PID".to_owned(), about["pid"].to_string());
+        Self { variables, strict: self.strict }
+    }
+
     /// Changes settings of its data plane or of how strict it is, while it runs.
-    pub async fn set(&self, part: &str, settings: &'static str) {
+    pub async fn set(&self, part: &str, settings: &'static str) -> Bytes {
         let url = format!("{}/_emulator/{part}", self.variables["AWS_ENDPOINT_URL"]);
         let request = Request::post(url).body(Full::<Bytes>::from(settings)).expect("a request");
         let client = Client::builder(TokioExecutor::new()).build_http();
@@ -85,6 +95,7 @@ impl Emulator {
         let status = answer.status();
         let body = answer.into_body().collect().await.expect("a whole answer").to_bytes();
         assert_eq!(status, 200, "{body:?}");
+        body
     }
 
     /// Lets a test see and make things at once, and AWS's slowness go on afterwards.
