@@ -36,9 +36,6 @@ async fn calm() -> (Vec<String>, usize) {
     let proxy = Proxy::start(endpoint, None).await;
     site.through(&proxy.endpoint, "apply test --yes").await.well();
     site.converged("test").await;
-    let live = site.live("test").await;
-    let contents = site.emulator.at_once(account::contents(&site.aws)).await.len();
-    site.through(&proxy.endpoint, "destroy test --confirm test").await.well();
     let refused: BTreeMap<_, _> = proxy
         .calls()
         .into_iter()
@@ -46,6 +43,8 @@ async fn calm() -> (Vec<String>, usize) {
         .map(|call| (format!("{} {}", call.service, call.operation), call.status))
         .collect();
     assert_eq!(refused, BTreeMap::new(), "the order of calls is one that AWS takes");
+    let live = site.live("test").await;
+    let contents = site.emulator.at_once(account::contents(&site.aws)).await.len();
     (world(&live, "test"), contents)
 }
 
