@@ -32,7 +32,34 @@ pub struct Live<T> {
     pub deposed: bool,
     pub health: Health,
     /// What a reader should know, such as an entry of others within our resource, or a change that waits for its window.
-    pub notes: Vec<String>,
+    pub notes: Vec<Remark>,
+}
+
+/// A line about a live resource that calls for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    pub text: String,
+    /// Whether others added to what is ours, which an apply leaves alone and `infra drift` reports.
+    pub foreign: bool,
+}
+
+impl Remark {
+    /// Something that others added.
+    pub fn foreign(text: impl Into<String>) -> Self {
+        Self { text: text.into(), foreign: true }
+    }
+}
+
+impl From<String> for Remark {
+    fn from(text: String) -> Self {
+        Self { text, foreign: false }
+    }
+}
+
+impl From<&str> for Remark {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use tokio::sync::watch;
 
+use super::history::{self, Under};
 use super::plan::{Saved, show};
 use super::session::{self, Session};
 use super::{Ended, Format, Selection, Source, print, say};
@@ -132,7 +133,6 @@ pub async fn write(
         Some(_) => None,
         None => Some(lock.acquire(Arc::clone(&session.aws), Holder::this(again)).await?),
     };
-    let lost = held.as_ref().map(Held::lost);
     let ended = async {
         let plan = ready(session.plan(&scope, desired).await?)?;
         if writing.format == Format::Text {
@@ -140,7 +140,7 @@ pub async fn write(
         }
         let report = match agree(&plan, consent) {
             Ok(()) if plan.is_empty() => Ok(None),
-            Ok(()) => Ok(Some(carry_out(session, &plan, scope, writing, again, lost).await)),
+            Ok(()) => Ok(Some(carry_out(session, &plan, scope, writing, again, held.as_ref()).await)),
             Err(refused) => Err(refused),
         };
         if writing.format == Format::Json {
@@ -171,13 +171,13 @@ async fn carry_out(
     scope: Scope,
     writing: &Writing,
     again: &str,
-    lost: Option<watch::Receiver<bool>>,
+    held: Option<&Held>,
 ) -> Report {
     // Only from here on is there something in flight: before, an interruption simply ends the program.
-    let (signal, listening) = listen(lost);
-    let started = Instant::now();
+    let (signal, listening) = listen(held.map(Held::lost));
+    let (started, under) = (Instant::now(), Under::way(again));
     let run = crate::address::hex(&rand::random::<[u8; 8]>());
-    let context = Context { drivers: crate::kinds::drivers(&session.aws), scope: scope.afresh(), run };
+    let context = Context { drivers: crate::kinds::drivers(&session.aws), scope: scope.afresh(), run: run.clone() };
     let mut progress = progress::Progress::new(plan.steps.node_count(), writing.format);
     let report =
         apply(plan, Arc::new(context), usize::from(writing.parallel), signal, |event| progress.show(&event)).await;
@@ -189,6 +189,8 @@ async fn carry_out(
             print(&report::awaits_release(plan));
         }
     }
+    let record = history::of_apply(&under, plan, &report, (held.map(|held| held.number), &run));
+    history::record(&session.aws, (&plan.project, &plan.environment), &record).await;
     report
 }
 

@@ -1,0 +1,63 @@
+//! `infra history`: who did what, and how it ended.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::site::{PRODUCTION, Site};
+use crate::proxy::Proxy;
+
+#[tokio::test]
+async fn each_change_leaves_a_record_that_outlasts_the_environment() {
+    let site = Site::start().await;
+    let nothing = site.infra("history production").await.well();
+    assert_eq!(nothing.stdout, "No apply, destroy or release of production is recorded.\n");
+
+    let first = logged(&site, "apply production --yes --target vpc.main").await;
+    let made = ["CreateLogGroup", "CreateLogStream", "PutLogEvents", "PutLogEvents", "PutRetentionPolicy"];
+    assert_eq!(first, made, "the group is made when it is missed");
+    let again = logged(&site, "apply production --yes --target subnet.public-a").await;
+    assert_eq!(again, ["PutLogEvents"], "all else is one call");
+    assert_eq!(logged(&site, "apply production --yes --target vpc.main").await, [""; 0], "nothing was changed");
+    assert_eq!(logged(&site, "plan production").await, [""; 0]);
+
+    let group = site.aws.logs().describe_log_groups().log_group_name_prefix("/infra/acme/production").send().await;
+    let group = group.unwrap().log_groups.unwrap().remove(0);
+    assert_eq!((group.log_group_name(), group.retention_in_days()), (Some("/infra/acme/production"), Some(400)));
+    let arn = group.log_group_arn().unwrap();
+    let tags = site.aws.logs().list_tags_for_resource().resource_arn(arn).send().await.unwrap().tags.unwrap();
+    let ours = [("infra:project", "acme"), ("infra:environment", PRODUCTION)];
+    let ours: BTreeMap<_, _> = ours.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    assert_eq!(tags.into_iter().collect::<BTreeMap<_, _>>(), ours, "no address: it is no resource of a plan");
+    site.infra("plan production --target vpc.main --detailed-exitcode").await.well();
+
+    site.infra("destroy production --confirm production").await.well();
+    assert!(site.live(PRODUCTION).await.is_empty());
+    let json = site.infra("history production --format json").await.well().json();
+    let records = json["records"].as_array().unwrap();
+    let told = |one: &Json| format!("{} {} {}", one["command"], one["outcome"], one["counts"]);
+    let told: Vec<String> = records.iter().map(told).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    let destroyed = &records[0];
+    assert_eq!(destroyed["command"], "infra destroy production", "newest first");
+    assert_eq!(destroyed["counts"]["deleted"], 2);
+    assert_eq!((&destroyed["outcome"], &destroyed["who"]), (&"done".into(), &"tester".into()));
+    assert_eq!(destroyed["locks"].as_array().unwrap().len(), 1);
+    assert!(destroyed["digest"].as_str().unwrap().len() == 64 && destroyed["run"].is_string());
+
+    let text = site.infra("history production --limit 2 --since 1h").await.well().stdout;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].contains("  tester  infra destroy production  done after "), "{text}");
+    assert!(lines[0].ends_with(": 2 deleted") && lines[1].contains(": 1 created"), "{text}");
+}
+
+/// The operations of CloudWatch Logs by which a command writes, sorted.
+async fn logged(site: &Site, command: &str) -> Vec<String> {
+    let proxy = Proxy::start(&site.emulator.variables["AWS_ENDPOINT_URL"], None).await;
+    site.through(&proxy.endpoint, command).await.well();
+    let writes = proxy.calls().into_iter().filter(|call| call.service == "logs" && !call.reads());
+    let mut operations: Vec<String> = writes.map(|call| call.operation).collect();
+    operations.sort();
+    operations
+}
