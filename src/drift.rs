@@ -104,8 +104,10 @@ struct Ignore<'a> {
 impl Ignore<'_> {
     /// Whether `place`, or what it is in, is left out.
     fn matches(&mut self, place: &str) -> bool {
+        // A kind alone stands for none of its resources.
         let within = |outer: &String| {
-            place.strip_prefix(outer.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            let rest = place.strip_prefix(outer.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || (outer.contains('.') && rest.starts_with(['.', '['])))
         };
         let found: Vec<&str> = self.all.iter().filter(|outer| within(outer)).map(String::as_str).collect();
         self.used.extend(&found);
@@ -130,14 +132,20 @@ fn is_unready(planned: &Planned) -> bool {
 }
 
 fn difference(planned: &Planned) -> Option<Difference> {
-    let unknown = |change: &Change| !change.after.references().is_empty();
+    let names_unknown = |change: &&Change| !change.after.references().is_empty();
+    let unknown: BTreeSet<&str> =
+        planned.changes.iter().filter(names_unknown).map(|change| change.path.as_str()).collect();
     let what = match planned.action {
         Action::Create => What::Missing,
         Action::Delete if planned.reason == LEFT_BEHIND => What::LeftBehind,
         Action::Delete => What::Extra,
         Action::Update | Action::Replace if is_unready(planned) => return None,
         Action::Update | Action::Replace if planned.changes.is_empty() => What::Broken,
-        Action::Update | Action::Replace if planned.changes.iter().all(unknown) => What::Follows,
+        Action::Update | Action::Replace
+            if planned.changes.iter().all(|change| unknown.contains(change.path.as_str())) =>
+        {
+            What::Follows
+        }
         Action::Update | Action::Replace => What::Changed,
     };
     let changes = if planned.action == Action::Create { Vec::new() } else { planned.changes.clone() };

@@ -191,3 +191,75 @@ fn has_owner(interface: &NetworkInterface, found: &Found) -> bool {
     let for_ours = managed && interface.groups().iter().filter_map(|group| group.group_id()).any(ours);
     of_instance || of_gateway || of_endpoint || of_balancer || for_ours
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "what cannot be built fails the test")]
+mod tests {
+    use aws_sdk_ec2::types::{GroupIdentifier, NatGatewayAddress, NetworkInterfaceAttachment};
+
+    use super::*;
+
+    fn tagged(address: &str) -> Vec<Tag> {
+        let pairs = [("infra:project", "acme"), ("infra:environment", "test"), ("infra:address", address)];
+        pairs.map(|(key, value)| Tag::builder().key(key).value(value).build()).to_vec()
+    }
+
+    fn interface(id: &str, managed: bool, about: &str, group: &str) -> NetworkInterface {
+        let interface = NetworkInterface::builder().network_interface_id(id).requester_managed(managed);
+        let interface = interface.requester_id("amazon-rds").description(about).vpc_id("vpc-1");
+        interface.groups(GroupIdentifier::builder().group_id(group).build()).build()
+    }
+
+    /// AWS makes interfaces for nearly everything; those are told with what they belong to, or not at all.
+    #[test]
+    fn interfaces_belong_to_what_they_are_of() {
+        let ours =
+            SecurityGroup::builder().group_id("sg-ours").group_name("ours").set_tags(Some(tagged("security_group.a")));
+        let theirs = SecurityGroup::builder().group_id("sg-theirs").group_name("theirs");
+        let standard = SecurityGroup::builder().group_id("sg-default").group_name("default");
+        let address = NatGatewayAddress::builder().network_interface_id("eni-nat").build();
+        let gateway = NatGateway::builder().nat_gateway_id("nat-1").nat_gateway_addresses(address);
+        let balancer = LoadBalancer::builder().load_balancer_arn("arn:aws:elb:::loadbalancer/app/web/50dc6c495c0c9188");
+        let attached = NetworkInterfaceAttachment::builder().instance_id("i-1").build();
+        let task = "arn:aws:ecs:us-east-1:123456789012:attachment/6b1b";
+        let mut of_instance = interface("eni-instance", false, "", "sg-theirs");
+        of_instance.attachment = Some(attached);
+        let found = Found {
+            groups: vec![ours.build(), theirs.build(), standard.build()],
+            gateways: vec![gateway.set_tags(Some(tagged("nat_gateway.a"))).build()],
+            endpoints: vec![
+                VpcEndpoint::builder()
+                    .network_interface_ids("eni-endpoint")
+                    .set_tags(Some(tagged("vpc_endpoint.a")))
+                    .build(),
+            ],
+            instances: vec![Instance::builder().instance_id("i-1").build()],
+            balancers: vec![(balancer.build(), map(&tagged("load_balancer.web")))],
+            interfaces: vec![
+                interface("eni-nat", false, "Interface for NAT Gateway nat-1", "sg-default"),
+                interface("eni-endpoint", true, "VPC Endpoint Interface vpce-1", "sg-ours"),
+                interface("eni-balancer", true, "ELB app/web/50dc6c495c0c9188", "sg-theirs"),
+                interface("eni-other-balancer", true, "ELB classic", "sg-theirs"),
+                interface("eni-database", true, "RDSNetworkInterface", "sg-ours"),
+                interface("eni-other-database", true, "RDSNetworkInterface", "sg-theirs"),
+                interface("eni-task", false, task, "sg-ours"),
+                interface("eni-by-hand", false, "", "sg-ours"),
+                of_instance,
+            ],
+            ..Found::default()
+        };
+        let told = judge(&found);
+        let told: Vec<_> = told.iter().map(|one| format!("{} {} {:?}", one.what, one.id, one.made_by)).collect();
+        let mut expected = [
+            "instance i-1 None",
+            "network interface eni-by-hand None",
+            "network interface eni-other-balancer Some(\"amazon-rds\")",
+            "network interface eni-other-database Some(\"amazon-rds\")",
+            "security group sg-theirs None",
+        ];
+        let mut told: Vec<&str> = told.iter().map(String::as_str).collect();
+        told.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(told, expected);
+    }
+}

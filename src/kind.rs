@@ -3,6 +3,8 @@
 //! The pure half (names of fields, normal form, limits) is [`Info`]; planning sees nothing else of a kind. The other half
 //! talks to AWS and is reached through [`Driver`], which tests replace by a driver in memory.
 
+mod remark;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::marker::PhantomData;
@@ -17,6 +19,8 @@ use crate::address::{Address, Identity};
 use crate::aws::Aws;
 use crate::tags::Tags;
 use crate::value::{self, Fields, Outputs, Unresolved};
+
+pub use remark::Remark;
 
 /// How AWS names a resource within its kind: an id, an ARN or a name.
 pub type Id = String;
@@ -33,33 +37,6 @@ pub struct Live<T> {
     pub health: Health,
     /// What a reader should know, such as an entry of others within our resource, or a change that waits for its window.
     pub notes: Vec<Remark>,
-}
-
-/// A line about a live resource that calls for nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
-    pub text: String,
-    /// Whether others added to what is ours, which an apply leaves alone and `infra drift` reports.
-    pub foreign: bool,
-}
-
-impl Remark {
-    /// Something that others added.
-    pub fn foreign(text: impl Into<String>) -> Self {
-        Self { text: text.into(), foreign: true }
-    }
-}
-
-impl From<String> for Remark {
-    fn from(text: String) -> Self {
-        Self { text, foreign: false }
-    }
-}
-
-impl From<&str> for Remark {
-    fn from(text: &str) -> Self {
-        text.to_owned().into()
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

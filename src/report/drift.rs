@@ -32,7 +32,7 @@ fn word(what: What) -> &'static str {
 fn about(one: &Difference) -> String {
     match one.what {
         What::Missing if one.why == "not in AWS" => "the file has it, AWS lacks it".to_owned(),
-        What::Missing => format!("the file has it, AWS does not use it ({})", one.why),
+        What::Missing => "the file has it, in AWS it waits for its deletion".to_owned(),
         What::Extra => "AWS has it with our tags, the file lacks it".to_owned(),
         What::LeftBehind => "a replacement was cut off before it deleted this".to_owned(),
         What::Follows => "it refers to what is missing or cannot stay".to_owned(),
@@ -54,8 +54,11 @@ pub fn drift_text(drift: &Drift) -> String {
     for one in &drift.differences {
         let (style, about) = (style(one.what), about(one));
         let head = format!("  {:<11} {:<width$}", word(one.what), one.address.to_string());
-        let about = if about.is_empty() { String::new() } else { format!("  {}", paint(DIM, &about)) };
-        let _ = writeln!(out, "{}{about}", paint(style, head.trim_end()));
+        let _ = if about.is_empty() {
+            writeln!(out, "{}", paint(style, head.trim_end()))
+        } else {
+            writeln!(out, "{}  {}", paint(style, &head), paint(DIM, &about))
+        };
         for change in &one.changes {
             let _ = writeln!(out, "      {}", sentence(change, &explain));
         }
@@ -224,4 +227,18 @@ fn code(text: &str) -> String {
     let fence = if short.contains('`') { "`` " } else { "`" };
     let end: String = fence.chars().rev().collect();
     format!("{fence}{}{end}", short.replace('|', "\\|"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_aws_holds_breaks_no_table() {
+        for (text, shown) in [("plain", "`plain`"), ("a|b", "`a\\|b`"), ("a`b\nc", "`` a`b c ``")] {
+            assert_eq!(code(text), shown);
+        }
+        assert_eq!(code(&"x".repeat(400)).chars().count(), CELL + 3);
+        assert_eq!(escaped("<b>|*_`\n"), "\\<b\\>\\|\\*\\_\\` ");
+    }
 }

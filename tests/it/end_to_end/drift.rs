@@ -1,8 +1,10 @@
 //! `infra drift`: what has happened in AWS since the file was applied, found without writing anything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, Tag, TagSpecification};
+use infra::address::Address;
 use infra::kind::Making;
 use infra::kinds;
 use infra::value::{Fields, Value};
@@ -30,7 +32,8 @@ async fn drift_is_told_and_nothing_is_written() {
     account::same(&before, &account::contents(&site.aws).await, "drift only looks");
     let drift = ran.json();
     assert_eq!(told(&drift), expected());
-    let found: Vec<&str> = drift["foreign"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
+    let found: Vec<&str> =
+        drift["foreign"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
     assert_eq!(found, ["instance", "load balancer", "network interface", "route table", "security group", "subnet"]);
     let ids: Vec<&str> = drift["foreign"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
     assert_eq!(ids, foreign);
@@ -43,7 +46,7 @@ async fn drift_is_told_and_nothing_is_written() {
     assert_eq!(text.code, Some(2));
     for line in [
         "  differs     target_group.api-blue\n      health_check.path: AWS has \"/other\", the file wants \"/health\"\n",
-        "  missing     secret.jwt             the file has it, AWS does not use it",
+        "  missing     secret.jwt             the file has it, in AWS it waits for its deletion\n",
         "  extra       subnet.old             AWS has it with our tags, the file lacks it\n",
         "instance i-",
         ", made by Auto Scaling group bastions\n",
@@ -92,7 +95,8 @@ async fn tamper(site: &Site) -> Vec<String> {
     let rule = ec2.authorize_security_group_ingress().group_id(&ids["security_group.api"]).ip_permissions(rule);
     rule.send().await.unwrap();
 
-    let group = ec2.create_security_group().vpc_id(vpc).group_name("theirs").description("theirs").send().await.unwrap();
+    let group =
+        ec2.create_security_group().vpc_id(vpc).group_name("theirs").description("theirs").send().await.unwrap();
     let own = ec2.create_subnet().vpc_id(vpc).cidr_block("10.0.251.0/24").send().await.unwrap().subnet.unwrap();
     let other = ec2.create_subnet().vpc_id(vpc).cidr_block("10.0.252.0/24").availability_zone("us-east-1b");
     let tags = ["infra:project", "infra:environment", "infra:address"].iter().zip(["acme", "other", "subnet.theirs"]);
@@ -107,7 +111,8 @@ async fn tamper(site: &Site) -> Vec<String> {
     let instance = ec2.run_instances().image_id("ami-12c6146b").min_count(1).max_count(1).subnet_id(subnet);
     let instance = instance.tag_specifications(tags).send().await.unwrap().instances.unwrap().remove(0);
     let subnets = ["subnet.public-a", "subnet.public-b"].map(|address| ids[address].clone()).to_vec();
-    let balancer = site.aws.elb().create_load_balancer().name("theirs").set_subnets(Some(subnets)).send().await.unwrap();
+    let balancer =
+        site.aws.elb().create_load_balancer().name("theirs").set_subnets(Some(subnets)).send().await.unwrap();
     let balancer = balancer.load_balancers.unwrap().remove(0);
     [
         instance.instance_id,
@@ -148,19 +153,20 @@ async fn clients_that_only_read_send_no_write() {
     let proxy = Proxy::start(&site.emulator.variables["AWS_ENDPOINT_URL"], None).await;
     let aws = Arc::new(site.emulator.aws_at(&proxy.endpoint).await.reads_only());
     let drivers = kinds::drivers(&aws);
-    let mut seen = Vec::new();
+    let (mut seen, mut well, mut kindred) = (Vec::new(), Vec::new(), BTreeSet::new());
     for environment in ["shared", PRODUCTION] {
         for live in site.live(environment).await {
             let address = live.identity.address.clone();
+            kindred.insert(address.kind.clone());
             let driver = &drivers[address.kind.as_str()];
             let making = Making {
-                identity: scope(environment).identity(&address),
+                identity: scope(environment).identity(&Address::new(&address.kind, "another")),
                 account: ACCOUNT.into(),
                 region: REGION.into(),
                 partition: "aws".into(),
                 token: "drift".into(),
             };
-            // What it could not be told to be: each of its own fields lost, and another tag.
+            // With other tags, there is something to update.
             let mut other = live.clone();
             other.spec = altered(&live.spec);
             let results = [
@@ -169,16 +175,18 @@ async fn clients_that_only_read_send_no_write() {
                 driver.delete(&live).await,
             ];
             seen.extend(results.iter().filter_map(|one| one.as_ref().err()).map(ToString::to_string));
-            assert!(results[0].is_err() && results[2].is_err(), "{address}: {results:?}");
-            assert!(results[1].is_err() || !live.spec.contains_key("tags"), "{address}: {results:?}");
+            let should = [true, live.spec.contains_key("tags"), true];
+            let done = ["create", "update", "delete"].iter().zip(should).zip(results);
+            let done = done.filter(|((_, should), result)| *should && result.is_ok());
+            well.extend(done.map(|((what, _), _)| format!("{what} {address}")));
         }
     }
     let writes: Vec<_> = proxy.calls().into_iter().filter(|call| !call.reads()).collect();
     assert!(writes.is_empty(), "{writes:?}");
     let refused = seen.iter().filter(|text| text.contains("nothing was sent")).count();
-    assert!(refused > 300, "{refused} of {}: {seen:#?}", seen.len());
-    let covered = kinds::ALL.len();
-    assert!(covered > 40, "{covered}");
+    assert!(refused > 250, "{refused} of {}: {seen:#?}", seen.len());
+    assert_eq!(well, [""; 0]);
+    assert!(kindred.len() > 40, "{} of {} kinds: {kindred:?}", kindred.len(), kinds::ALL.len());
 }
 
 /// The same with other tags.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::site::{PRODUCTION, Site};
 use crate::proxy::Proxy;
@@ -60,4 +62,32 @@ async fn logged(site: &Site, command: &str) -> Vec<String> {
     let mut operations: Vec<String> = writes.map(|call| call.operation).collect();
     operations.sort();
     operations
+}
+
+/// Who may not write logs may still apply.
+#[tokio::test]
+async fn what_cannot_be_recorded_fails_no_command() {
+    let site = Site::start().await;
+    let text = site.read(PRODUCTION);
+    let (network, _) = text.split_once("# Encrypts the database").unwrap();
+    site.write(PRODUCTION, network);
+    let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", refusing.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = refusing.accept().await {
+            // All of a request this small is there at once.
+            drop(stream.read(&mut [0; 65536]).await);
+            let body = r#"{"__type":"AccessDeniedException","message":"not you"}"#;
+            let head = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\nconnection: close", body.len());
+            drop(stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await);
+        }
+    });
+    let mut command =
+        site.command(&site.emulator.variables["AWS_ENDPOINT_URL"], "apply production --yes --target vpc.main");
+    let ran = command.env("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", endpoint).output().await.unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    let line = "the history of production lacks this command: logs:PutLogEvents: AccessDeniedException: not you";
+    assert!(said.contains(line), "{said}");
+    assert!(site.ids(PRODUCTION).await.contains_key("vpc.main"));
 }
