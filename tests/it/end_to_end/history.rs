@@ -76,9 +76,12 @@ async fn what_cannot_be_recorded_fails_no_command() {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = refusing.accept().await {
             // All of a request this small is there at once.
-            drop(stream.read(&mut [0; 65536]).await);
-            let body = r#"{"__type":"AccessDeniedException","message":"not you"}"#;
-            let head = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\nconnection: close", body.len());
+            let mut request = vec![0; 65536];
+            let length = stream.read(&mut request).await.unwrap_or_default();
+            let writes = String::from_utf8_lossy(&request[..length]).contains(".PutLogEvents");
+            let body = if writes { r#"{"__type":"AccessDeniedException","message":"not you"}"# } else { "{}" };
+            let status = if writes { "400 Bad Request" } else { "200 OK" };
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close", body.len());
             drop(stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await);
         }
     });
