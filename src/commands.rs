@@ -3,7 +3,9 @@
 mod apply;
 mod bluegreen;
 mod destroy;
+mod drift;
 mod explain;
+mod history;
 mod lock;
 mod output;
 mod plan;
@@ -46,6 +48,8 @@ enum Command {
     /// Release new versions without downtime, and take them back
     #[command(subcommand)]
     Bluegreen(bluegreen::Command),
+    /// Show where AWS differs from the file, and what is foreign in its network; writes nothing
+    Drift(drift::Arguments),
     /// Delete everything of an environment
     Destroy(destroy::Arguments),
     /// Print what AWS tells of the environment's resources: ids, ARNs, names, endpoints
@@ -54,6 +58,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the JSON Schema of environment files
     Schema,
+    /// Show who applied, destroyed and released what, and how it ended
+    History(history::Arguments),
     /// Show who is writing to an environment
     Lock(lock::Arguments),
     /// Declare a lock free whose owner is surely dead
@@ -151,10 +157,12 @@ pub fn run() -> ExitCode {
             Command::Plan(arguments) => plan::run(&arguments).await,
             Command::Apply(arguments) => apply::run(&arguments).await,
             Command::Bluegreen(command) => bluegreen::run(&command).await,
+            Command::Drift(arguments) => drift::run(&arguments).await,
             Command::Destroy(arguments) => destroy::run(&arguments).await,
             Command::Output(arguments) => output::run(&arguments).await,
             Command::Explain(arguments) => explain::run(&arguments),
             Command::Schema => schema::run(),
+            Command::History(arguments) => history::run(&arguments).await,
             Command::Lock(arguments) => lock::run(&arguments).await,
             Command::Unlock(arguments) => unlock::run(&arguments).await,
         }

@@ -3,6 +3,8 @@
 //! The pure half (names of fields, normal form, limits) is [`Info`]; planning sees nothing else of a kind. The other half
 //! talks to AWS and is reached through [`Driver`], which tests replace by a driver in memory.
 
+mod remark;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::marker::PhantomData;
@@ -18,6 +20,8 @@ use crate::aws::Aws;
 use crate::tags::Tags;
 use crate::value::{self, Fields, Outputs, Unresolved};
 
+pub use remark::Remark;
+
 /// How AWS names a resource within its kind: an id, an ARN or a name.
 pub type Id = String;
 
@@ -32,7 +36,7 @@ pub struct Live<T> {
     pub deposed: bool,
     pub health: Health,
     /// What a reader should know, such as an entry of others within our resource, or a change that waits for its window.
-    pub notes: Vec<String>,
+    pub notes: Vec<Remark>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

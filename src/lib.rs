@@ -19,6 +19,7 @@ pub mod source;
 
 pub mod desired;
 pub mod diff;
+pub mod drift;
 pub mod plan;
 
 pub mod check;
@@ -31,6 +32,8 @@ pub mod bluegreen;
 
 pub mod apply;
 pub mod aws;
+pub mod foreign;
+pub mod history;
 pub mod kind;
 pub mod kinds;
 pub mod live;

@@ -186,7 +186,7 @@ impl Certificate {
         match state(&detail) {
             Progress::Waiting { on } | Progress::Early { on, .. } => {
                 live.health = Health::Pending;
-                live.notes.push(format!("it waits for {on}"));
+                live.notes.push(format!("it waits for {on}").into());
             }
             Progress::Failed { why } => live.health = Health::Failed(why),
             Progress::Ready(_) | Progress::Gone => {}

@@ -90,7 +90,7 @@ pub fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<EcsService> {
         _ if owner == Owner::File && ecs_rollout::rolling(found) => Health::Pending,
         _ => Health::Ok,
     };
-    live.notes.extend(ecs_rollout::failed(found));
+    live.notes.extend(ecs_rollout::failed(found).map(Into::into));
     live
 }
 

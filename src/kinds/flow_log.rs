@@ -133,7 +133,8 @@ impl Kind for FlowLog {
             };
             let failed = log.deliver_logs_status() == Some("FAILED");
             let why = log.deliver_logs_error_message().unwrap_or("it does not say why");
-            let notes = failed.then(|| format!("AWS could not write the last records: {why}")).into_iter().collect();
+            let notes =
+                failed.then(|| format!("AWS could not write the last records: {why}").into()).into_iter().collect();
             Some(Live { notes, ..Live::new(tagged, id, spec).output("id", id) })
         };
         Ok(logs.iter().filter_map(read).collect())

@@ -11,7 +11,7 @@ pub use super::elb::Protocol;
 pub use super::elb::action::{Action, FixedResponse, Redirect, WeightedGroup};
 use super::elb::{self, Found};
 use crate::aws::Aws;
-use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -57,7 +57,7 @@ impl Listener {
         Ok(arn.map(|arn| vec![Certificate::builder().certificate_arn(arn).build()]))
     }
 
-    fn read(live: &SdkListener, extra: &[String], tags: Tags) -> (Self, Vec<String>) {
+    fn read(live: &SdkListener, extra: &[String], tags: Tags) -> (Self, Vec<Remark>) {
         let (default_action, notes) = Action::read(live.default_actions());
         let certificate = live.certificates().first().and_then(Certificate::certificate_arn);
         let spec = Self {
@@ -265,13 +265,14 @@ async fn remove(aws: &Aws, listener: &str, arns: &[&String]) -> Result<()> {
     aws.call("elb:RemoveListenerCertificates", request.send()).await.map(drop)
 }
 
-fn foreign_rules(scope: &Scope, listener: &str, rules: &[Found<Rule>]) -> Vec<String> {
+fn foreign_rules(scope: &Scope, listener: &str, rules: &[Found<Rule>]) -> Vec<Remark> {
     let foreign = rules.iter().filter(|rule| {
         elb::listener_of(&rule.arn).as_deref() == Some(listener)
             && scope.ours(super::listener_rule::ListenerRule::NAME, &rule.tags).is_none()
     });
     let priority = |rule: &Found<Rule>| rule.item.priority().unwrap_or_default().to_owned();
-    foreign.map(|rule| format!("the rule with priority {} was added by others", priority(rule))).collect()
+    let note = |rule| Remark::foreign(format!("the rule with priority {} was added by others", priority(rule)));
+    foreign.map(note).collect()
 }
 
 #[cfg(test)]

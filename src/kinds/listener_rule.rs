@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::elb;
 use super::elb::action::Action;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -204,7 +204,7 @@ impl Conditions {
 }
 
 impl ListenerRule {
-    fn read(found: &elb::Found<Rule>, tags: Tags) -> (Self, Vec<String>) {
+    fn read(found: &elb::Found<Rule>, tags: Tags) -> (Self, Vec<Remark>) {
         let (action, notes) = Action::read(found.item.actions());
         let spec = Self {
             listener_arn: elb::listener_of(&found.arn).unwrap_or_default().into(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::elb::{self, Found, words};
 use crate::aws::Aws;
-use crate::kind::{Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Failure, Health, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -415,7 +415,7 @@ fn notes(
     scope: &Scope,
     balancer: &Found<SdkLoadBalancer>,
     listeners: &[Found<aws_sdk_elasticloadbalancingv2::types::Listener>],
-) -> Vec<String> {
+) -> Vec<Remark> {
     let state = balancer.item.state();
     let impaired = state.and_then(|state| state.code()) == Some(&LoadBalancerStateEnum::ActiveImpaired);
     let reason = state.and_then(|state| state.reason()).unwrap_or_default();
@@ -425,7 +425,8 @@ fn notes(
             && scope.ours(super::listener::Listener::NAME, &listener.tags).is_none()
     });
     let note = |listener: &Found<aws_sdk_elasticloadbalancingv2::types::Listener>| {
-        format!("the listener on port {} was added by others", listener.item.port().unwrap_or_default())
+        let port = listener.item.port().unwrap_or_default();
+        Remark::foreign(format!("the listener on port {port} was added by others"))
     };
-    impaired.into_iter().chain(foreign.map(note)).collect()
+    impaired.into_iter().map(Remark::from).chain(foreign.map(note)).collect()
 }

@@ -15,7 +15,7 @@ use self::rule::{Changes, Found};
 use super::ec2;
 use crate::address::Identity;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -183,16 +183,16 @@ impl Kind for SecurityGroup {
 
 impl SecurityGroup {
     /// Takes the rules that are ours, or all of an exclusive group, and returns a note for each of the others.
-    fn take_rules(&mut self, rules: Vec<Found>, group: &Identity) -> Vec<String> {
+    fn take_rules(&mut self, rules: Vec<Found>, group: &Identity) -> Vec<Remark> {
         let (ours, others): (Vec<_>, _) = rules.into_iter().partition(|found| self.exclusive || found.is_ours(group));
         let (egress, ingress): (Vec<_>, Vec<_>) = ours.into_iter().partition(|found| found.egress);
         self.ingress = ingress.into_iter().map(|found| found.rule).collect();
         self.egress = egress.into_iter().map(|found| found.rule).collect();
         let note = |Found { id, egress, rule, .. }: &Found| {
             let direction = if *egress { "egress" } else { "ingress" };
-            format!(
+            Remark::foreign(format!(
                 "others added {direction} rule {id} ({rule}), which is left alone; `exclusive: true` would revoke it"
-            )
+            ))
         };
         others.iter().map(note).collect()
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{adopt, tagging};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::policy::{self, Policy};
 use crate::tags::{self, Tags};
 use crate::value::{Arg, Value};
@@ -299,10 +299,12 @@ async fn find(aws: &Aws, arn: &str) -> Result<Option<Live<SnsTopic>>> {
     let tags: Tags = tags.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
     let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
     let spec = spec(arn, &attributes, &subscriptions, tagged.user.clone())?;
-    let mut notes: Vec<String> = waiting(&spec);
+    let mut notes: Vec<Remark> = waiting(&spec).into_iter().map(Remark::from).collect();
     let known: Vec<&str> = spec.endpoints().into_iter().map(|(protocol, _)| protocol).collect();
     let others = subscriptions.iter().filter_map(Subscription::protocol).filter(|protocol| !known.contains(protocol));
-    notes.extend(others.map(|protocol| format!("has a subscription of others ({protocol}), which stays")));
+    notes.extend(
+        others.map(|protocol| Remark::foreign(format!("has a subscription of others ({protocol}), which stays"))),
+    );
     let mut live = Live::new(tagged, arn, spec).output("arn", arn).output("name", name_in(arn));
     live.notes = notes;
     Ok(Some(live))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -219,10 +219,10 @@ async fn read(aws: &Aws, trails: &[Found]) -> Result<Vec<Live<Trail>>> {
         };
         let mut notes = Vec::new();
         if let Some(error) = some(status.latest_delivery_error()) {
-            notes.push(format!("CloudTrail could not write its last file: {error}"));
+            notes.push(format!("CloudTrail could not write its last file: {error}").into());
         }
         if trail.has_custom_event_selectors() == Some(true) {
-            notes.push("others chose which calls this trail logs, which is left alone".to_owned());
+            notes.push(Remark::foreign("others chose which calls this trail logs, which is left alone"));
         }
         let live = Live::new(tagged, arn, spec).output("arn", arn).output("name", name);
         Ok::<_, Failure>(Live { notes, health: Health::Ok, ..live })

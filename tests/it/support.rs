@@ -110,13 +110,17 @@ impl Emulator {
     }
 
     pub async fn aws(&self) -> Arc<Aws> {
+        self.aws_at(&self.variables["AWS_ENDPOINT_URL"]).await
+    }
+
+    pub async fn aws_at(&self, endpoint: &str) -> Arc<Aws> {
         let (id, secret) = (&self.variables["AWS_ACCESS_KEY_ID"], &self.variables["AWS_SECRET_ACCESS_KEY"]);
         let credentials = aws_credential_types::Credentials::new(id, secret, None, None, "tests");
         let http = aws_smithy_http_client::Builder::new().build_http();
         let config = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .region(Region::new(REGION))
-            .endpoint_url(&self.variables["AWS_ENDPOINT_URL"])
+            .endpoint_url(endpoint)
             .credentials_provider(credentials)
             .load()
             .await;

@@ -16,6 +16,7 @@ const PURE: &[&str] = &[
     "desired.rs",
     "diagnostic.rs",
     "diff.rs",
+    "drift.rs",
     "environment",
     "environment.rs",
     "explain",

@@ -92,6 +92,15 @@ const PARAMETERS: &[&str] = &[
     "ssm:PutParameter",
 ];
 
+/// What writes the history, and makes its log group where no apply has yet.
+const HISTORY: &[&str] = &[
+    "logs:CreateLogGroup",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "logs:PutRetentionPolicy",
+    "logs:TagResource",
+];
+
 /// ARNs of an environment.
 struct Arns<'a> {
     to: &'a Expansion<'a>,
@@ -198,8 +207,7 @@ fn releasing(to: &Expansion) -> Vec<Statement> {
             [arns.of("logs", &format!("log-group:/ecs/{environment}/*")), arns.of("logs", &format!("{history}*"))],
         )
         .sid("Logs"),
-        policy::allow(&["logs:CreateLogStream", "logs:PutLogEvents"], [arns.of("logs", &format!("{history}:*"))])
-            .sid("History"),
+        policy::allow(HISTORY, [arns.of("logs", &history), arns.of("logs", &format!("{history}:*"))]).sid("History"),
     ];
     if to.file.jobs.values().any(|job| job.schedule.is_some()) {
         let group = Part::Output(Output { of: Address::new("schedule_group", "main"), name: "name".to_owned() });

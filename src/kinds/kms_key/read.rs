@@ -9,7 +9,7 @@ use super::kept::{self, KEPT};
 use super::{ALIAS, KmsKey, POLICY, alias, describe, key_tags, own};
 use crate::address::Address;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Health, Id, Kind, Live, Result, Scope};
+use crate::kind::{Class, Failure, Health, Id, Kind, Live, Remark, Result, Scope};
 use crate::kinds::deletion;
 use crate::policy::Policy;
 
@@ -93,10 +93,11 @@ async fn read(
     let kept = tags.contains_key(KEPT) && kept::snapshot(aws, arn).await?.is_some();
     live.health = if kept { Health::Restorable } else { health(&key) };
     if !here {
-        live.notes.push(format!("the key's alias {alias} is missing"));
+        live.notes.push(format!("the key's alias {alias} is missing").into());
     }
     let others = aliases.iter().filter(|(name, target)| **target == id && **name != alias);
-    live.notes.extend(others.map(|(name, _)| format!("{name} points at the key too and is left alone")));
+    live.notes
+        .extend(others.map(|(name, _)| Remark::foreign(format!("{name} points at the key too and is left alone"))));
     let live = live.output("arn", arn).output("alias", alias);
     // One that stays is nearer than any that goes.
     let date = if kept { i64::MAX } else { key.deletion_date().map_or(0, aws_smithy_types::DateTime::secs) };

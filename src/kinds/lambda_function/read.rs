@@ -44,7 +44,7 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Live<LambdaFunc
     let arn = found.function_arn().unwrap_or_default();
     let mut live = Live::new(tagged, name, spec).output("arn", arn).output("name", name);
     live.health = health;
-    live.notes = failed_update(found).map(|why| format!("its last change failed: {why}")).into_iter().collect();
+    live.notes = failed_update(found).map(|why| format!("its last change failed: {why}").into()).into_iter().collect();
     Ok(Some(live))
 }
 
