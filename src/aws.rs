@@ -19,6 +19,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::kind::{Class, Failure, Result};
+use crate::tags::{self, Adopting, Tagged, Tags};
 
 /// Tries of one request that AWS throttles or answers with a 5xx, the first included.
 const ATTEMPTS: u32 = 8;
@@ -35,6 +36,7 @@ macro_rules! clients {
         /// The clients of one region, each made when first used.
         pub struct Aws {
             config: SdkConfig,
+            adopting: Option<Adopting>,
             limits: Mutex<HashMap<String, Arc<Semaphore>>>,
             elsewhere: Mutex<HashMap<String, Arc<Aws>>>,
             $($name: OnceLock<$krate::Client>,)*
@@ -44,7 +46,7 @@ macro_rules! clients {
             /// Clients with this configuration.
             #[must_use]
             pub fn new(config: SdkConfig) -> Self {
-                Self { config, limits: Mutex::default(), elsewhere: Mutex::default(), $($name: OnceLock::new(),)* }
+                Self { config, adopting: None, limits: Mutex::default(), elsewhere: Mutex::default(), $($name: OnceLock::new(),)* }
             }
 
             $(pub fn $name(&self) -> &$krate::Client {
@@ -106,8 +108,28 @@ impl Aws {
     /// The same account in another region. What is global (Route 53, `CloudFront`'s certificates) is asked in us-east-1.
     pub fn in_region(&self, region: &str) -> Arc<Self> {
         let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
-        let there = || Arc::new(Self::new(self.config.to_builder().region(Region::new(region.to_owned())).build()));
+        let there = || {
+            let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
+            Arc::new(Self { adopting: self.adopting.clone(), ..Self::new(config) })
+        };
         elsewhere.entry(region.to_owned()).or_insert_with(there).clone()
+    }
+
+    /// The same clients, to which what is nobody's is what is being adopted.
+    #[must_use]
+    pub fn with_adopting(&self, adopting: Adopting) -> Self {
+        Self { adopting: Some(adopting), ..Self::new(self.config.clone()) }
+    }
+
+    /// What is being adopted through these clients.
+    pub fn adopting(&self) -> Option<&Adopting> {
+        self.adopting.as_ref()
+    }
+
+    /// Who the resource with these tags is.
+    #[must_use]
+    pub fn tagged(&self, tags: &Tags) -> Option<Tagged> {
+        tags::decode(tags).or_else(|| Some(self.adopting.as_ref()?.claim(tags)))
     }
 
     /// Awaits one request within its service's limit, and classifies its failure. `operation` is `service:Operation`.

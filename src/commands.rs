@@ -1,12 +1,16 @@
 //! The command line: one file a command, which joins the steps of the pipeline.
 
+mod adopt;
 mod apply;
 mod bluegreen;
 mod destroy;
 mod explain;
+mod forget;
+mod identity;
 mod lock;
 mod output;
 mod plan;
+mod rename;
 mod schema;
 mod session;
 mod unlock;
@@ -54,6 +58,12 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the JSON Schema of environment files
     Schema,
+    /// Take over what exists in AWS: it gets our tags, after its difference from the file was shown
+    Adopt(adopt::Arguments),
+    /// Let go of a resource: it loses our tags, and stays as it is
+    Forget(forget::Arguments),
+    /// Give a live resource another address
+    Rename(rename::Arguments),
     /// Show who is writing to an environment
     Lock(lock::Arguments),
     /// Declare a lock free whose owner is surely dead
@@ -155,6 +165,9 @@ pub fn run() -> ExitCode {
             Command::Output(arguments) => output::run(&arguments).await,
             Command::Explain(arguments) => explain::run(&arguments),
             Command::Schema => schema::run(),
+            Command::Adopt(arguments) => adopt::run(&arguments).await,
+            Command::Forget(arguments) => forget::run(&arguments).await,
+            Command::Rename(arguments) => rename::run(&arguments).await,
             Command::Lock(arguments) => lock::run(&arguments).await,
             Command::Unlock(arguments) => unlock::run(&arguments).await,
         }

@@ -204,9 +204,9 @@ impl Kind for BackupPlan {
         Ok(get(aws, id).await?.map_or(Progress::Gone, |(arn, _)| Progress::ready([("arn", arn), ("id", id.clone())])))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
         match live.outputs.get("arn") {
-            Some(arn) => write_tags(aws, arn, tags.clone(), Vec::new()).await,
+            Some(arn) => write_tags(aws, arn, set.clone(), gone.to_vec()).await,
             None => Ok(()),
         }
     }
@@ -384,7 +384,7 @@ async fn get(aws: &Aws, id: &str) -> Result<Option<(String, Found)>> {
 
 /// The plan as ours, where its tags say so.
 async fn read(aws: &Aws, id: &str, arn: &str) -> Result<Option<Live<BackupPlan>>> {
-    let Some(tagged) = read_tags(aws, arn).await?.and_then(|tags| tags::decode(&tags)) else { return Ok(None) };
+    let Some(tagged) = read_tags(aws, arn).await?.and_then(|tags| aws.tagged(&tags)) else { return Ok(None) };
     let (plan, selections) = tokio::try_join!(get(aws, id), selections(aws, id))?;
     let Some((_, plan)) = plan else { return Ok(None) };
     let spec = BackupPlan {

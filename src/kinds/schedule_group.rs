@@ -128,16 +128,17 @@ impl Kind for ScheduleGroup {
             }
         }
         let (set, gone) = tags::difference(&there.all_tags(&live.identity), &wanted.all_tags(&live.identity));
-        if set.is_empty() && gone.is_empty() {
-            return Ok(());
-        }
+        Self::tag(aws, live, &set, &gone).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
         let arn = live.outputs.get("arn").map(String::as_str).unwrap_or_default();
         if !set.is_empty() {
-            let request = aws.scheduler().tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(set)?));
+            let request = aws.scheduler().tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(set.clone())?));
             aws.call("scheduler:TagResource", request.send()).await?;
         }
         if !gone.is_empty() {
-            let request = aws.scheduler().untag_resource().resource_arn(arn).set_tag_keys(Some(gone));
+            let request = aws.scheduler().untag_resource().resource_arn(arn).set_tag_keys(Some(gone.to_vec()));
             aws.call("scheduler:UntagResource", request.send()).await?;
         }
         Ok(())
@@ -242,7 +243,7 @@ async fn read(aws: &Aws, name: &str) -> Result<Option<Live<ScheduleGroup>>> {
     let request = aws.scheduler().list_tags_for_resource().resource_arn(arn);
     let tags = aws.call("scheduler:ListTagsForResource", request.send()).await?.tags.unwrap_or_default();
     let tags: Tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
     let pages = aws.scheduler().list_schedules().group_name(name).into_paginator().items().send();
     let names = aws.call("scheduler:ListSchedules", pages.collect::<Result<Vec<_>, _>>()).await?;
     let gets = names.iter().filter_map(|summary| summary.name()).map(async |schedule| {

@@ -163,6 +163,7 @@ pub fn scope(environment: &str) -> Scope {
         names: BTreeMap::new(),
         regions: BTreeSet::new(),
         zones: BTreeSet::new(),
+        adopting: false,
         memo: Memo::default(),
     }
 }
