@@ -329,12 +329,7 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     /// Looks once; the executor owns loops.
     fn poll(aws: &Aws, id: &Id) -> impl Future<Output = Result<Progress>> + Send;
     /// Writes tags on the live resource, and removes those with the keys `gone`, whether they are there or not.
-    fn tag(
-        aws: &Aws,
-        live: &Live<Self>,
-        set: &Tags,
-        gone: &[String],
-    ) -> impl Future<Output = Result<()>> + Send;
+    fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// What planning knows of a kind.

@@ -44,7 +44,9 @@ pub async fn adoptable(aws: &Aws, scope: &Scope, resource: &Resource, id: &str) 
     scope.zones.extend(id.split_once('/').filter(|_| address.kind == "dns_record").map(|(zone, _)| zone.to_owned()));
     let driver = (resource.info().driver)(Arc::new(aws.with_adopting(adopting)));
     let mut found = driver.list(&scope).await?;
-    let named = |live: &Live<Fields>| ["id", "arn", "name"].iter().any(|name| live.outputs.get(*name).is_some_and(|value| value == id));
+    let named = |live: &Live<Fields>| {
+        ["id", "arn", "name"].iter().any(|name| live.outputs.get(*name).is_some_and(|value| value == id))
+    };
     found.retain(|live| live.id == id || named(live));
     Ok(found)
 }

@@ -83,7 +83,9 @@ impl Adopting {
     /// These tags of nobody's as if they were of this identity: those that the file speaks of are the user's own.
     #[must_use]
     pub fn claim(&self, tags: &Tags) -> Tagged {
-        let known = |(key, value): (&String, &String)| Some((key.clone(), value.clone())).filter(|_| self.user.contains_key(key));
+        let known = |(key, value): (&String, &String)| {
+            Some((key.clone(), value.clone())).filter(|_| self.user.contains_key(key))
+        };
         Tagged { identity: self.identity.clone(), user: tags.iter().filter_map(known).collect(), deposed: false }
     }
 }

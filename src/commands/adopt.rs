@@ -1,8 +1,12 @@
 //! `infra adopt ENV ADDRESS ID`
 
+mod terraform;
+
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
+use futures::future::join_all;
 
 use super::identity::{consent, locked, preview, tag};
 use super::session::{self, Session};
@@ -21,9 +25,17 @@ pub struct Arguments {
     /// The environment
     env: String,
     /// The address in the file that it gets, as in `vpc.main`
-    address: Address,
+    #[arg(required_unless_present = "terraform")]
+    address: Option<Address>,
     /// Its id, ARN or name in AWS
-    id: String,
+    #[arg(required_unless_present = "terraform")]
+    id: Option<String>,
+    /// Adopt all of a Terraform stack, as `terraform show -json` writes it, and write the environment file
+    #[arg(long, value_name = "STATE.json", conflicts_with_all = ["address", "id"])]
+    terraform: Option<PathBuf>,
+    /// The project of the file that is written
+    #[arg(long, value_name = "NAME", requires = "terraform")]
+    project: Option<String>,
     #[command(flatten)]
     source: Source,
     /// Do not ask
@@ -32,7 +44,12 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<Ended> {
-    let Arguments { env, address, id, source, yes } = arguments;
+    let Arguments { env, address, id, terraform, project, source, yes } = arguments;
+    let (address, id) = match (terraform, address, id) {
+        (Some(state), ..) => return terraform::run(env, state, project.as_deref(), source, *yes).await,
+        (None, Some(address), Some(id)) => (address, id),
+        (None, ..) => bail!("name an address of the file and what it is in AWS: infra adopt {env} ADDRESS ID"),
+    };
     let loaded = session::load(source, env)?;
     let (session, desired) = Session::open(&loaded).await?;
     let again = format!("infra adopt {env} {address} {id}");
@@ -51,8 +68,9 @@ async fn adopt(
 ) -> Result<()> {
     let mut snapshot = session.snapshot(&session.scope(desired)).await?;
     let (mut found, mut refused) = (Vec::new(), Vec::new());
-    for (address, id) in wanted {
-        match look(session, desired, &snapshot, address, id).await {
+    let looks = join_all(wanted.iter().map(|(address, id)| look(session, desired, &snapshot, address, id))).await;
+    for ((address, id), look) in wanted.iter().zip(looks) {
+        match look {
             Ok(Some(live)) => found.push(live),
             Ok(None) => print(&format!("{address} is {id} already.")),
             Err(error) => refused.push(error.to_string()),
@@ -137,7 +155,10 @@ async fn look(
     } else if same {
         format!("give it the other address with `infra rename {} {} {address}`", desired.environment, owner.address)
     } else {
-        format!("it has one owner at a time: let go of it there with `infra forget {} {}`", owner.environment, owner.address)
+        format!(
+            "it has one owner at a time: let go of it there with `infra forget {} {}`",
+            owner.environment, owner.address
+        )
     };
     Err(anyhow!("{address}: {id} belongs to {whose}: {help}"))
 }

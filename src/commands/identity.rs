@@ -19,7 +19,12 @@ use crate::tags::Tags;
 use crate::value::Fields;
 
 /// Does `work` while this process holds the lock of the environment.
-pub async fn locked(session: &Session, desired: &Desired, again: &str, work: impl Future<Output = Result<()>>) -> Result<()> {
+pub async fn locked(
+    session: &Session,
+    desired: &Desired,
+    again: &str,
+    work: impl Future<Output = Result<()>>,
+) -> Result<()> {
     let lock = Lock::of(&session.aws, &desired.project, &desired.environment);
     let held = lock.acquire(Arc::clone(&session.aws), Holder::this(again)).await?;
     let mut lost = held.lost();
@@ -43,7 +48,11 @@ pub fn one<'a>(snapshot: &'a Snapshot, address: &Address) -> Result<Option<&'a L
     let mut all = snapshot.live.iter().filter(|live| live.identity.address == *address && live.serves());
     let first = all.next();
     if let (Some(first), Some(second)) = (first, all.next()) {
-        bail!("{address} is there twice, as {} and as {}; nothing was changed\n  delete one of them first", first.id, second.id);
+        bail!(
+            "{address} is there twice, as {} and as {}; nothing was changed\n  delete one of them first",
+            first.id,
+            second.id
+        );
     }
     Ok(first)
 }
@@ -53,7 +62,10 @@ pub async fn tag(session: &Session, live: &Live<Fields>, set: &Tags, gone: &[Str
     let address = &live.identity.address;
     let Some(driver) = session.drivers.get(address.kind.as_str()) else { bail!("there is no kind {}", address.kind) };
     let told = |failure: Failure| {
-        anyhow::anyhow!("the tags of {address} ({}) could not be written: {failure}\n  run this again: {again}", live.id)
+        anyhow::anyhow!(
+            "the tags of {address} ({}) could not be written: {failure}\n  run this again: {again}",
+            live.id
+        )
     };
     driver.tag(live, set, gone).await.map_err(told)
 }
@@ -77,7 +89,10 @@ pub fn preview(desired: &Desired, snapshot: &Snapshot, addresses: &BTreeSet<Addr
             (Action::Replace, _) => "REPLACES",
             _ => continue,
         };
-        say(&format!("The next apply {does} {}. Let the file say what is there, if you want to keep it.", planned.address));
+        say(&format!(
+            "The next apply {does} {}. Let the file say what is there, if you want to keep it.",
+            planned.address
+        ));
     }
     Ok(())
 }

@@ -40,7 +40,6 @@ pub fn read_tags(tags: &[Tag]) -> Tags {
     tags.iter().filter_map(pair).collect()
 }
 
-
 /// Brings the user's tags of a resource from `old` to `new`.
 pub async fn retag(aws: &Aws, id: &str, identity: &Identity, old: &Tags, new: &Tags) -> Result<()> {
     let (set, gone) = tags::change(identity, old, new);

@@ -66,7 +66,8 @@ pub async fn write_tags(aws: &Aws, arn: &str, set: &Tags, gone: &[String]) -> Re
         aws.call("elasticache:AddTagsToResource", request.send()).await?;
     }
     if !gone.is_empty() {
-        let request = aws.elasticache().remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(gone.to_vec()));
+        let request =
+            aws.elasticache().remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(gone.to_vec()));
         aws.call("elasticache:RemoveTagsFromResource", request.send()).await?;
     }
     Ok(())

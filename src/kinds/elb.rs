@@ -151,11 +151,7 @@ pub async fn rules_of(aws: &Aws, listener: &str) -> Result<Vec<Rule>> {
 }
 
 /// Those that are ours and of the kind `K`.
-pub fn ours<'a, K: Kind, T>(
-    aws: &'a Aws,
-    scope: &'a Scope,
-    all: &'a [Found<T>],
-) -> impl Iterator<Item = &'a Found<T>> {
+pub fn ours<'a, K: Kind, T>(aws: &'a Aws, scope: &'a Scope, all: &'a [Found<T>]) -> impl Iterator<Item = &'a Found<T>> {
     all.iter().filter(|found| scope.tagged(aws, K::NAME, &found.tags).is_some())
 }
 

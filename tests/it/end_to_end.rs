@@ -1,6 +1,7 @@
 //! The real binary against the emulator, from an empty account to an empty account.
 
 mod account;
+mod adopted;
 mod balancing;
 mod changed;
 mod compute;

@@ -30,6 +30,8 @@ const PURE: &[&str] = &[
     "source",
     "source.rs",
     "tags.rs",
+    "terraform",
+    "terraform.rs",
     "value.rs",
 ];
 
