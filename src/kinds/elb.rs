@@ -299,8 +299,8 @@ pub async fn holder(aws: &Aws, arn: &str, identity: &Identity, what: &str) -> Re
         _ => {
             let message = format!(
                 "{what} is held by {arn}, which does not carry the tags of this environment and is left alone: \
-                 choose another, or delete it, or adopt it with `infra adopt {} {arn}`",
-                identity.address
+                 choose another, or delete it, or adopt it with `infra adopt {} {} {arn}`",
+                identity.environment, identity.address
             );
             Err(Failure::new("elb:DescribeTags", "HeldByOthers", message))
         }

@@ -9,6 +9,7 @@ mod data;
 mod files;
 mod findings;
 mod firewalls;
+mod from_terraform;
 mod interrupted;
 mod json;
 mod kept;
