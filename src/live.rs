@@ -40,6 +40,8 @@ pub async fn adoptable(aws: &Aws, scope: &Scope, resource: &Resource, id: &str) 
     let adopting = Adopting { identity: scope.identity(address), id: id.to_owned(), user };
     let mut scope = Scope { wanted: BTreeSet::from([address.clone()]), adopting: true, ..scope.afresh() };
     scope.names.insert(address.clone(), name_in(id).to_owned());
+    let region = id.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));
+    scope.regions.extend(region.filter(|region| !region.is_empty() && *region != scope.region).map(str::to_owned));
     // The id of a record begins with that of its zone.
     scope.zones.extend(id.split_once('/').filter(|_| address.kind == "dns_record").map(|(zone, _)| zone.to_owned()));
     let driver = (resource.info().driver)(Arc::new(aws.with_adopting(adopting)));

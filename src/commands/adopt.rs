@@ -20,6 +20,9 @@ use crate::plan::Snapshot;
 use crate::tags::{self, Tags};
 use crate::value::Fields;
 
+/// Resources that are looked for at once: each look has clients of its own.
+const AT_ONCE: usize = 8;
+
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The environment
@@ -68,7 +71,11 @@ async fn adopt(
 ) -> Result<()> {
     let mut snapshot = session.snapshot(&session.scope(desired)).await?;
     let (mut found, mut refused) = (Vec::new(), Vec::new());
-    let looks = join_all(wanted.iter().map(|(address, id)| look(session, desired, &snapshot, address, id))).await;
+    let mut looks = Vec::new();
+    for some in wanted.chunks(AT_ONCE) {
+        let some = some.iter().map(|(address, id)| look(session, desired, &snapshot, address, id));
+        looks.extend(join_all(some).await);
+    }
     for ((address, id), look) in wanted.iter().zip(looks) {
         match look {
             Ok(Some(live)) => found.push(live),

@@ -13,7 +13,7 @@ use crate::desired::Desired;
 use crate::environment::nearest;
 use crate::kind::{Failure, Live};
 use crate::lock::{Holder, Lock};
-use crate::plan::{Action, Harm, Plan, Snapshot, plan};
+use crate::plan::{Action, Harm, Snapshot, plan};
 use crate::report;
 use crate::tags::Tags;
 use crate::value::Fields;
@@ -73,7 +73,7 @@ pub async fn tag(session: &Session, live: &Live<Fields>, set: &Tags, gone: &[Str
 /// Shows what an apply would do with these addresses if `snapshot` were live, and what of it cannot be undone.
 pub fn preview(desired: &Desired, snapshot: &Snapshot, addresses: &BTreeSet<Address>) -> Result<()> {
     let whole = plan(desired, snapshot)?;
-    let mut part = Plan { resources: whole.resources.clone(), ..whole.clone() }.limited_to(addresses, &BTreeSet::new());
+    let mut part = whole.clone().limited_to(addresses, &BTreeSet::new());
     part.resources = whole.resources.into_iter().filter(|planned| addresses.contains(&planned.address)).collect();
     part.notes.retain(|note| addresses.contains(&note.address));
     part.blocked.retain(|blocked| addresses.contains(&blocked.address));

@@ -349,8 +349,12 @@ pub(super) async fn all(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Live<BackupP
             scope.names.get(&identity.address).cloned().unwrap_or_else(|| identity.aws_name(NAME_LIMIT))
         };
         let wanted: Vec<String> = scope.wanted(BackupPlan::NAME).map(name).collect();
-        let candidates = summaries(aws).await?.into_iter().filter(|(name, _, arn)| {
-            index.contains_key(arn) || wanted.contains(name) || name.starts_with(&scope.prefix())
+        let candidates = summaries(aws).await?.into_iter().filter(|(name, id, arn)| {
+            // What is being adopted stands in the index under what it was called: its id, here.
+            index.contains_key(arn)
+                || index.contains_key(id)
+                || wanted.contains(name)
+                || name.starts_with(&scope.prefix())
         });
         let reads = candidates.map(|(_, id, arn)| async move { read(aws, &id, &arn).await });
         let found = try_join_all(reads).await?.into_iter().flatten();

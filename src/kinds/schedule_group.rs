@@ -13,7 +13,7 @@ mod schedule;
 pub use self::schedule::Schedule;
 use super::task_definition::Owner;
 use super::{adopt, tagging};
-use crate::address::Identity;
+use crate::address::{ADDRESS, Identity};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::tags::{self, Tags};
@@ -133,12 +133,16 @@ impl Kind for ScheduleGroup {
 
     async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
         let arn = live.outputs.get("arn").map(String::as_str).unwrap_or_default();
+        let mut gone = gone.to_vec();
+        if gone.iter().any(|key| key == ADDRESS) {
+            gone.extend(live.spec.schedules.keys().map(|name| format!("{OWNER}{name}")));
+        }
         if !set.is_empty() {
             let request = aws.scheduler().tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(set.clone())?));
             aws.call("scheduler:TagResource", request.send()).await?;
         }
         if !gone.is_empty() {
-            let request = aws.scheduler().untag_resource().resource_arn(arn).set_tag_keys(Some(gone.to_vec()));
+            let request = aws.scheduler().untag_resource().resource_arn(arn).set_tag_keys(Some(gone));
             aws.call("scheduler:UntagResource", request.send()).await?;
         }
         Ok(())

@@ -257,8 +257,9 @@ async fn adopt(aws: &Aws, identity: &Identity, vpc: &str, name: &str, failure: F
             Err(Failure { message, class: Class::Busy, ..failure })
         }
         _ => {
-            let address = &identity.address;
-            let remedy = format!("choose another `name`, or take it over with `infra adopt {address} {id}`");
+            let (environment, address) = (&identity.environment, &identity.address);
+            let remedy =
+                format!("choose another `name`, or take it over with `infra adopt {environment} {address} {id}`");
             Err(Failure {
                 message: format!("{id} in {vpc}, which is not ours, has the name `{name}`: {remedy}"),
                 ..failure

@@ -76,6 +76,20 @@ fn no_file_is_longer_than_it_should_be() {
     }
 }
 
+/// `infra forget` removes exactly these.
+#[test]
+fn all_keys_of_our_tags_are_in_one_list() {
+    let mut missing = Vec::new();
+    for file in sources(&Path::new(ROOT).join("src/kinds")) {
+        let text = fs::read_to_string(&file).expect("a text");
+        let keys = text.split("\"infra:").skip(1).filter_map(|rest| rest.split_once('"')).map(|(key, _)| key);
+        let plain = |key: &&str| !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        let unknown = |key: &&str| !infra::tags::OURS.contains(&format!("infra:{key}").as_str());
+        missing.extend(keys.filter(plain).filter(unknown).map(str::to_owned));
+    }
+    assert_eq!(missing, [""; 0]);
+}
+
 #[test]
 fn each_kind_is_one_file_of_its_name() {
     for info in infra::kinds::ALL {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures::future::join_all;
 
-use super::{adopt, locked};
+use super::{AT_ONCE, adopt, locked};
 use crate::commands::session::{self, Session};
 use crate::commands::{Ended, Source, print, say};
 use crate::desired::{Desired, Resource};
@@ -64,7 +64,10 @@ async fn write(env: &str, project: &str, state: &mut State, source: &Source, pat
         region: region.clone(),
         resources: BTreeMap::new(),
     };
-    let reads = join_all(state.found.iter().map(|found| one(&session, &nothing, found))).await;
+    let mut reads = Vec::new();
+    for some in state.found.chunks(AT_ONCE) {
+        reads.extend(join_all(some.iter().map(|found| one(&session, &nothing, found))).await);
+    }
     let mut all = Vec::new();
     for (found, read) in std::mem::take(&mut state.found).into_iter().zip(reads) {
         match read {
