@@ -13,7 +13,7 @@ use crate::desired::Desired;
 use crate::environment::nearest;
 use crate::kind::{Failure, Live};
 use crate::lock::{Holder, Lock};
-use crate::plan::{Action, Harm, Snapshot, plan};
+use crate::plan::{Action, Harm, Snapshot, whole};
 use crate::report;
 use crate::tags::Tags;
 use crate::value::Fields;
@@ -72,14 +72,15 @@ pub async fn tag(session: &Session, live: &Live<Fields>, set: &Tags, gone: &[Str
 
 /// Shows what an apply would do with these addresses if `snapshot` were live, and what of it cannot be undone.
 pub fn preview(desired: &Desired, snapshot: &Snapshot, addresses: &BTreeSet<Address>) -> Result<()> {
-    let whole = plan(desired, snapshot)?;
+    let (whole, _) = whole(desired, snapshot)?;
     let mut part = whole.clone().limited_to(addresses, &BTreeSet::new());
     part.resources = whole.resources.into_iter().filter(|planned| addresses.contains(&planned.address)).collect();
     part.notes.retain(|note| addresses.contains(&note.address));
     part.blocked.retain(|blocked| addresses.contains(&blocked.address));
     part.awaits_release.clear();
     let live = snapshot.live.iter().filter(|live| addresses.contains(&live.identity.address) && live.serves());
-    part.unchanged = live.count().saturating_sub(part.resources.len());
+    let same = |address: &Address| !part.resources.iter().any(|planned| planned.address == *address);
+    part.unchanged = live.filter(|live| same(&live.identity.address)).count();
     print(&format!("Then the next apply does with {}:\n", if addresses.len() == 1 { "it" } else { "them" }));
     print(&report::plan_text(&part));
     for planned in &part.resources {

@@ -74,10 +74,18 @@ impl Kind for QueryDefinition {
                 found.extend(described(aws, name).await?.into_iter().filter(|one| one.name() == Some(name)));
             }
         }
-        if let Some(adopting) = aws.adopting() {
-            found.extend(described(aws, "").await?.into_iter().filter(|one| one.query_definition_id() == Some(&adopting.id)));
+        if let Some(adopting) = aws.adopting()
+            && !found.iter().any(|one| one.query_definition_id() == Some(&adopting.id))
+        {
+            found.extend(
+                described(aws, "").await?.into_iter().filter(|one| one.query_definition_id() == Some(&adopting.id)),
+            );
         }
-        Ok(found.iter().filter_map(|found| live(aws, found)).filter(|live| scope.owns(Self::NAME, &live.identity)).collect())
+        Ok(found
+            .iter()
+            .filter_map(|found| live(aws, found))
+            .filter(|live| scope.owns(Self::NAME, &live.identity))
+            .collect())
     }
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
@@ -106,7 +114,11 @@ impl Kind for QueryDefinition {
     /// The first line is what tags are elsewhere: it says whose the query is, or goes.
     async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
         if !gone.is_empty() {
-            return live.spec.put(aws, live.spec.name.as_deref().unwrap_or_default(), None, Some(live.id.clone()), None).await.map(drop);
+            return live
+                .spec
+                .put(aws, live.spec.name.as_deref().unwrap_or_default(), None, Some(live.id.clone()), None)
+                .await
+                .map(drop);
         }
         let Some(tagged) = tags::decode(set) else { return Ok(()) };
         let name = live.spec.name.as_deref().unwrap_or_default();

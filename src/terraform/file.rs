@@ -17,11 +17,12 @@ pub struct File {
 }
 
 /// Writes the file of these resources: each field by field, with references where one names another by its id or ARN,
-/// and without what is the default.
+/// and without what is the default. `allowed` are findings that would refuse it as it is, by address and code.
 pub fn environment(
     (project, account, region): (&str, &str, &str),
     live: &[Live<Fields>],
     references: bool,
+    allowed: &[(Address, &str)],
 ) -> Result<File, serde_saphyr::SerializeError> {
     let mut secrets = Vec::new();
     let mut resources = Map::new();
@@ -38,7 +39,18 @@ pub fn environment(
         let fields = fields.iter().map(|(name, value)| (name.clone(), plain(value))).collect();
         resources.insert(address.to_string(), Json::Object(fields));
     }
-    let file = serde_json::json!({ "project": project, "account": account, "region": region, "resources": resources });
+    let mut allow = Map::new();
+    for (address, code) in allowed {
+        let reasons = allow.entry(address.to_string()).or_insert_with(|| Json::Array(Vec::new()));
+        if let Json::Array(reasons) = reasons {
+            reasons.push(serde_json::json!({ *code: "it was so when it was adopted" }));
+        }
+    }
+    let mut file = serde_json::json!({ "project": project, "account": account, "region": region });
+    if !allow.is_empty() {
+        file["allow"] = Json::Object(allow);
+    }
+    file["resources"] = Json::Object(resources);
     Ok(File { text: serde_saphyr::to_string(&file)?, secrets })
 }
 

@@ -69,14 +69,29 @@ fn the_file_refers_and_leaves_out_defaults_and_secrets() {
             &[("name", "/ecs/${x}")],
         ),
     ];
-    let file = environment(("acme", "123456789012", "eu-west-1"), &found, true).unwrap();
-    insta::assert_snapshot!(file.text);
+    let file = environment(("acme", "123456789012", "eu-west-1"), &found, true, &[]).unwrap();
+    insta::assert_snapshot!(file.text, @r#"
+    project: acme
+    account: "123456789012"
+    region: eu-west-1
+    resources:
+      vpc.main:
+        cidr: 10.0.0.0/16
+        dns_hostnames: true
+      subnet.a:
+        cidr: 10.0.0.0/20
+        vpc_id: ${vpc.main.id}
+        zone: eu-west-1a
+      log_group.api:
+        name: /ecs/$${x}
+        retention_days: 30
+    "#);
     let secret = live(
         "task_definition.api",
         serde_json::json!({ "containers": [{ "environment": { "DB_PASSWORD": "hunter2", "A": "b" } }] }),
         &[],
     );
-    let file = environment(("acme", "123456789012", "eu-west-1"), &[secret], true).unwrap();
+    let file = environment(("acme", "123456789012", "eu-west-1"), &[secret], true, &[]).unwrap();
     assert!(!file.text.contains("hunter2"), "{}", file.text);
     assert_eq!(file.secrets, ["task_definition.api.containers.0.environment.DB_PASSWORD"]);
 }

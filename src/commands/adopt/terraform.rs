@@ -7,9 +7,11 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use futures::future::join_all;
 
 use super::{AT_ONCE, adopt, locked};
+use crate::check::{self, Finding};
 use crate::commands::session::{self, Session};
 use crate::commands::{Ended, Source, print, say};
 use crate::desired::{Desired, Resource};
+use crate::diagnostic::Severity;
 use crate::environment;
 use crate::kind::Live;
 use crate::live;
@@ -82,14 +84,25 @@ async fn write(env: &str, project: &str, state: &mut State, source: &Source, pat
         bail!("nothing of this state can be adopted from the account {account} in {region}");
     }
     let head = (project, account.as_str(), region.as_str());
-    let mut file = terraform::environment(head, &all, true)?;
-    if !is_valid(path, &file, source) {
+    let (mut file, mut references) = (terraform::environment(head, &all, true, &[])?, true);
+    let mut found = errors(path, &file, source);
+    if found.is_none() {
         // References that lead in a circle, say. The ids themselves never do.
-        file = terraform::environment(head, &all, false)?;
+        references = false;
+        file = terraform::environment(head, &all, false, &[])?;
+        found = errors(path, &file, source);
+    }
+    let found = found.unwrap_or_default();
+    if !found.is_empty() {
+        let pairs: Vec<_> = found.iter().map(|found| (found.address.clone(), found.code)).collect();
+        file = terraform::environment(head, &all, references, &pairs)?;
     }
     std::fs::create_dir_all(&source.dir).with_context(|| format!("cannot make {}", source.dir.display()))?;
     std::fs::write(path, &file.text).with_context(|| format!("cannot write {}", path.display()))?;
     print(&format!("{} has {} resources now.\n", path.display(), all.len()));
+    for Finding { address, code, message, .. } in &found {
+        say(&format!("{address}: {message}. The file allows it for now; see `infra explain {code}`."));
+    }
     for secret in &file.secrets {
         say(&format!("{secret} looks like a secret and is not in the file: put its value into Secrets Manager."));
     }
@@ -113,8 +126,12 @@ async fn one(session: &Session, nothing: &Desired, found: &Found) -> Result<Live
     }
 }
 
-fn is_valid(path: &Path, file: &File, source: &Source) -> bool {
+/// What would refuse this file though it is valid; nothing where it is not.
+fn errors(path: &Path, file: &File, source: &Source) -> Option<Vec<Finding>> {
     let read = |_: &str| Ok(file.text.clone());
-    environment::load(&path.to_string_lossy(), &source.vars, &read)
-        .is_ok_and(|loaded| environment::desired(&loaded, &environment::Facts::default()).is_ok())
+    let loaded = environment::load(&path.to_string_lossy(), &source.vars, &read).ok()?;
+    let desired = environment::desired(&loaded, &environment::Facts::default()).ok()?;
+    let mut findings = check::check(&loaded, &desired).findings;
+    findings.retain(|finding| finding.severity == Severity::Error && finding.allowed.is_none());
+    Some(findings)
 }

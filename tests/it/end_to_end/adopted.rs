@@ -37,8 +37,8 @@ async fn every_kind_is_let_go_and_adopted_again() {
             let kind = live.identity.address.kind.as_str();
             drivers[kind].tag(live, set, gone).await.map_err(|failure| format!("{}: {failure}", live.identity.address))
         };
-        let gone = keys();
-        let failed: Vec<String> = join_all(before.iter().map(|live| tag(live, &Tags::new(), &gone)))
+        let (none, gone) = (Tags::new(), keys());
+        let failed: Vec<String> = join_all(before.iter().map(|live| tag(live, &none, &gone)))
             .await
             .into_iter()
             .filter_map(Result::err)
