@@ -60,12 +60,12 @@ fn the_file_refers_and_leaves_out_defaults_and_secrets() {
         ),
         live(
             "subnet.a",
-            serde_json::json!({ "vpc_id": "vpc-0123456789abcdef0", "cidr": "10.0.0.0/20", "zone": "eu-west-1a" }),
+            serde_json::json!({ "vpc_id": "vpc-0123456789abcdef0", "cidr": "10.0.0.0/20", "zone": "eu-west-1a", "public_addresses": false }),
             &[("id", "subnet-0123456789abcdef0")],
         ),
         live(
             "log_group.api",
-            serde_json::json!({ "name": "/ecs/${x}", "retention_days": 30 }),
+            serde_json::json!({ "name": "/ecs/${x}", "retention_days": 30, "class": "STANDARD" }),
             &[("name", "/ecs/${x}")],
         ),
     ];
