@@ -24,6 +24,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::kind::{Class, Failure, Result};
+use crate::tags::{self, Adopting, Tagged, Tags};
 
 /// Tries of one request that AWS throttles or answers with a 5xx, the first included.
 const ATTEMPTS: u32 = 8;
@@ -41,6 +42,7 @@ macro_rules! clients {
         pub struct Aws {
             config: SdkConfig,
             reads_only: bool,
+            adopting: Option<Adopting>,
             limits: Mutex<HashMap<String, Arc<Semaphore>>>,
             elsewhere: Mutex<HashMap<String, Arc<Aws>>>,
             $($name: OnceLock<$krate::Client>,)*
@@ -53,6 +55,7 @@ macro_rules! clients {
                 Self {
                     config,
                     reads_only: false,
+                    adopting: None,
                     limits: Mutex::default(),
                     elsewhere: Mutex::default(),
                     $($name: OnceLock::new(),)*
@@ -130,9 +133,27 @@ impl Aws {
         let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
         let there = || {
             let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
-            Arc::new(Self { reads_only: self.reads_only, ..Self::new(config) })
+            let adopting = self.adopting.clone();
+            Arc::new(Self { reads_only: self.reads_only, adopting, ..Self::new(config) })
         };
         elsewhere.entry(region.to_owned()).or_insert_with(there).clone()
+    }
+
+    /// The same clients, to which what is nobody's is what is being adopted.
+    #[must_use]
+    pub fn with_adopting(&self, adopting: Adopting) -> Self {
+        Self { adopting: Some(adopting), ..Self::new(self.config.clone()) }
+    }
+
+    /// What is being adopted through these clients.
+    pub fn adopting(&self) -> Option<&Adopting> {
+        self.adopting.as_ref()
+    }
+
+    /// Who the resource with these tags is.
+    #[must_use]
+    pub fn tagged(&self, tags: &Tags) -> Option<Tagged> {
+        tags::decode(tags).or_else(|| Some(self.adopting.as_ref()?.claim(tags)))
     }
 
     /// Awaits one request within its service's limit, and classifies its failure. `operation` is `service:Operation`.

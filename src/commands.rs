@@ -1,14 +1,18 @@
 //! The command line: one file a command, which joins the steps of the pipeline.
 
+mod adopt;
 mod apply;
 mod bluegreen;
 mod destroy;
 mod drift;
 mod explain;
+mod forget;
 mod history;
+mod identity;
 mod lock;
 mod output;
 mod plan;
+mod rename;
 mod schema;
 mod session;
 mod unlock;
@@ -60,6 +64,12 @@ enum Command {
     Schema,
     /// Show who applied, destroyed and released what, and how it ended
     History(history::Arguments),
+    /// Take over what exists in AWS: it gets our tags, after its difference from the file was shown
+    Adopt(adopt::Arguments),
+    /// Let go of a resource: it loses our tags, and stays as it is
+    Forget(forget::Arguments),
+    /// Give a live resource another address
+    Rename(rename::Arguments),
     /// Show who is writing to an environment
     Lock(lock::Arguments),
     /// Declare a lock free whose owner is surely dead
@@ -163,6 +173,9 @@ pub fn run() -> ExitCode {
             Command::Explain(arguments) => explain::run(&arguments),
             Command::Schema => schema::run(),
             Command::History(arguments) => history::run(&arguments).await,
+            Command::Adopt(arguments) => adopt::run(&arguments).await,
+            Command::Forget(arguments) => forget::run(&arguments).await,
+            Command::Rename(arguments) => rename::run(&arguments).await,
             Command::Lock(arguments) => lock::run(&arguments).await,
             Command::Unlock(arguments) => unlock::run(&arguments).await,
         }

@@ -66,6 +66,12 @@ impl<T> Live<T> {
         }
     }
 
+    /// Whether it holds its address: it is neither gone, nor waiting for its deletion, nor left behind by a replacement.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        !self.deposed && !matches!(self.health, Health::Tombstone | Health::Restorable)
+    }
+
     #[must_use]
     pub fn output(mut self, name: &str, value: impl Into<String>) -> Self {
         self.outputs.insert(name.to_owned(), value.into());
@@ -169,6 +175,8 @@ pub struct Scope {
     pub regions: BTreeSet<String>,
     /// The zones of Route 53 that the file names by id, in fields named `zone_id`.
     pub zones: BTreeSet<String>,
+    /// Whether one of others is looked for, to be adopted: then what has another identity is let through too.
+    pub adopting: bool,
     pub memo: crate::aws::Memo,
 }
 
@@ -185,10 +193,17 @@ impl Scope {
         crate::tags::decode(tags).filter(|tagged| self.owns(kind, &tagged.identity))
     }
 
+    /// The identity that the tags of a live resource hold, as [`Self::ours`]; while something is being adopted, that of
+    /// what is nobody's too.
+    #[must_use]
+    pub fn tagged(&self, aws: &Aws, kind: &str, tags: &Tags) -> Option<crate::tags::Tagged> {
+        aws.tagged(tags).filter(|tagged| self.owns(kind, &tagged.identity))
+    }
+
     /// Whether this is an identity of this environment and of the kind `kind`.
     #[must_use]
     pub fn owns(&self, kind: &str, identity: &Identity) -> bool {
-        identity.address.kind == kind && *identity == self.identity(&identity.address)
+        identity.address.kind == kind && (self.adopting || *identity == self.identity(&identity.address))
     }
 
     /// The identities in the file of the kind `kind`.
@@ -199,7 +214,8 @@ impl Scope {
     /// The same scope, with nothing remembered.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        let Self { project, environment, account, region, partition, wanted, names, regions, zones, memo: _ } = self;
+        let Self { project, environment, account, region, partition, wanted, names, regions, zones, adopting, memo: _ } =
+            self;
         Self {
             project: project.clone(),
             environment: environment.clone(),
@@ -210,6 +226,7 @@ impl Scope {
             names: names.clone(),
             regions: regions.clone(),
             zones: zones.clone(),
+            adopting: *adopting,
             memo: crate::aws::Memo::default(),
         }
     }
@@ -317,12 +334,8 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     fn delete(aws: &Aws, live: &Live<Self>) -> impl Future<Output = Result<()>> + Send;
     /// Looks once; the executor owns loops.
     fn poll(aws: &Aws, id: &Id) -> impl Future<Output = Result<Progress>> + Send;
-    /// Writes these tags on the live resource. Kinds that are replaced create-first need it.
-    fn tag(_aws: &Aws, live: &Live<Self>, _tags: &Tags) -> impl Future<Output = Result<()>> + Send {
-        let failure =
-            Failure::new(Self::NAME, "NotSupported", format!("{} takes no tags later", live.identity.address));
-        async { Err(failure) }
-    }
+    /// Writes tags on the live resource, and removes those with the keys `gone`, whether they are there or not.
+    fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// What planning knows of a kind.
@@ -434,7 +447,7 @@ pub trait Driver: Send + Sync {
     async fn update(&self, fields: &Fields, live: &Live<Fields>) -> Result<()>;
     async fn delete(&self, live: &Live<Fields>) -> Result<()>;
     async fn poll(&self, id: &Id) -> Result<Progress>;
-    async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()>;
+    async fn tag(&self, live: &Live<Fields>, set: &Tags, gone: &[String]) -> Result<()>;
 }
 
 struct OnAws<K> {
@@ -479,8 +492,8 @@ impl<K: Kind> Driver for OnAws<K> {
         }
     }
 
-    async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()> {
-        K::tag(&self.aws, &typed_live(live)?, tags).await
+    async fn tag(&self, live: &Live<Fields>, set: &Tags, gone: &[String]) -> Result<()> {
+        K::tag(&self.aws, &typed_live(live)?, set, gone).await
     }
 
     async fn poll(&self, id: &Id) -> Result<Progress> {

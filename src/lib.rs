@@ -27,6 +27,7 @@ pub mod explain;
 pub mod reach;
 pub mod release;
 pub mod report;
+pub mod terraform;
 
 pub mod bluegreen;
 

@@ -231,6 +231,12 @@ pub struct Deadlock(pub String);
 
 /// Plans how to bring what is live to what is desired.
 pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
+    let (plan, out) = whole(desired, snapshot)?;
+    Ok(plan.limited_to(&BTreeSet::new(), &out))
+}
+
+/// The plan as if nothing were blocked, and which addresses no apply reaches as it is.
+pub fn whole(desired: &Desired, snapshot: &Snapshot) -> Result<(Plan, BTreeSet<Address>), Deadlock> {
     let current: Vec<&Live<Fields>> =
         snapshot.live.iter().filter(|live| !live.deposed && live.health != Health::Tombstone).collect();
     let mut by_address: BTreeMap<&Address, Vec<&Live<Fields>>> = BTreeMap::new();
@@ -275,7 +281,7 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
         digest,
         blocked,
     };
-    Ok(plan.limited_to(&BTreeSet::new(), &out))
+    Ok((plan, out))
 }
 
 fn outcomes<'a>(

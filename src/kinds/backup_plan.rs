@@ -205,9 +205,9 @@ impl Kind for BackupPlan {
         Ok(get(aws, id).await?.map_or(Progress::Gone, |(arn, _)| Progress::ready([("arn", arn), ("id", id.clone())])))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
         match live.outputs.get("arn") {
-            Some(arn) => write_tags(aws, arn, tags.clone(), Vec::new()).await,
+            Some(arn) => write_tags(aws, arn, set.clone(), gone.to_vec()).await,
             None => Ok(()),
         }
     }
@@ -350,8 +350,12 @@ pub(super) async fn all(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Live<BackupP
             scope.names.get(&identity.address).cloned().unwrap_or_else(|| identity.aws_name(NAME_LIMIT))
         };
         let wanted: Vec<String> = scope.wanted(BackupPlan::NAME).map(name).collect();
-        let candidates = summaries(aws).await?.into_iter().filter(|(name, _, arn)| {
-            index.contains_key(arn) || wanted.contains(name) || name.starts_with(&scope.prefix())
+        let candidates = summaries(aws).await?.into_iter().filter(|(name, id, arn)| {
+            // What is being adopted stands in the index under what it was called: its id, here.
+            index.contains_key(arn)
+                || index.contains_key(id)
+                || wanted.contains(name)
+                || name.starts_with(&scope.prefix())
         });
         let reads = candidates.map(|(_, id, arn)| async move { read(aws, &id, &arn).await });
         let found = try_join_all(reads).await?.into_iter().flatten();
@@ -385,7 +389,7 @@ async fn get(aws: &Aws, id: &str) -> Result<Option<(String, Found)>> {
 
 /// The plan as ours, where its tags say so.
 async fn read(aws: &Aws, id: &str, arn: &str) -> Result<Option<Live<BackupPlan>>> {
-    let Some(tagged) = read_tags(aws, arn).await?.and_then(|tags| tags::decode(&tags)) else { return Ok(None) };
+    let Some(tagged) = read_tags(aws, arn).await?.and_then(|tags| aws.tagged(&tags)) else { return Ok(None) };
     let (plan, selections) = tokio::try_join!(get(aws, id), selections(aws, id))?;
     let Some((_, plan)) = plan else { return Ok(None) };
     let spec = BackupPlan {

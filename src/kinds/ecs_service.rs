@@ -223,7 +223,7 @@ impl Kind for EcsService {
         let found = try_join_all(reads).await?;
         let read = |service: &Found| {
             let tags = ecs::read_tags(service.tags());
-            let tagged = scope.ours(Self::NAME, &tags)?;
+            let tagged = scope.tagged(aws, Self::NAME, &tags)?;
             (service.status() != Some("INACTIVE")).then(|| live(service, &tags, tagged))
         };
         Ok(found.iter().flatten().filter_map(read).collect())
@@ -292,6 +292,10 @@ impl Kind for EcsService {
             }
         }
         ecs::retag(aws, &live.id, &there.all_tags(&live.identity), &wanted.all_tags(&live.identity)).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ecs::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

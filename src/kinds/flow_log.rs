@@ -109,10 +109,10 @@ impl Kind for FlowLog {
         if !tagging::may_exist(aws, scope, Self::NAME, ":vpc-flow-log/").await? {
             return Ok(Vec::new());
         }
-        let pages = aws.ec2().describe_flow_logs().set_filter(Some(ec2::ours(scope))).into_paginator().items().send();
+        let pages = aws.ec2().describe_flow_logs().set_filter(Some(ec2::ours(aws, scope))).into_paginator().items().send();
         let logs = aws.call("ec2:DescribeFlowLogs", pages.collect::<Result<Vec<_>, _>>()).await?;
         let read = |log: &Found| {
-            let tagged = scope.ours(Self::NAME, &ec2::read_tags(log.tags()))?;
+            let tagged = scope.tagged(aws, Self::NAME, &ec2::read_tags(log.tags()))?;
             let id = log.flow_log_id().unwrap_or_default();
             // AWS tells the log group's name, and its ARN as the destination.
             let bucket = log.log_destination_type() == Some(&LogDestinationType::S3);
@@ -188,8 +188,8 @@ impl Kind for FlowLog {
         Ok(found.map_or(Progress::Gone, |_| Progress::ready([("id", id.clone())])))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        ec2::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ec2::write_tags(aws, &live.id, set, gone).await
     }
 }
 

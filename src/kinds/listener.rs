@@ -162,14 +162,14 @@ impl Kind for Listener {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let (all, rules) = tokio::try_join!(elb::listeners(aws, scope), elb::rules(aws, scope))?;
-        let reads = elb::ours::<Self, _>(scope, &all).map(|found| async move {
+        let reads = elb::ours::<Self, _>(aws, scope, &all).map(|found| async move {
             let secure = found.item.protocol() == Some(&ProtocolEnum::Https);
             let extra = if secure { elb::found(extra_certificates(aws, &found.arn).await)? } else { Some(Vec::new()) };
             Ok::<_, Failure>(extra.map(|extra| (found, extra)))
         });
         let answers = try_join_all(reads).await?;
         let live = answers.iter().flatten().filter_map(|(found, extra)| {
-            let tagged = scope.ours(Self::NAME, &found.tags)?;
+            let tagged = scope.tagged(aws, Self::NAME, &found.tags)?;
             let (spec, mut notes) = Self::read(&found.item, extra, tagged.user.clone());
             notes.extend(foreign_rules(scope, &found.arn, &rules));
             let mut live = Live::new(tagged, &found.arn, spec).output("arn", &found.arn);
@@ -221,8 +221,8 @@ impl Kind for Listener {
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        elb::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        elb::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -308,7 +308,7 @@ impl Kind for ListenerRule {
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let all = elb::rules(aws, scope).await?;
         let read = |found: &elb::Found<Rule>| {
-            let tagged = scope.ours(Self::NAME, &found.tags)?;
+            let tagged = scope.tagged(aws, Self::NAME, &found.tags)?;
             let (spec, notes) = Self::read(found, tagged.user.clone());
             let mut live = Live::new(tagged, &found.arn, spec).output("arn", &found.arn);
             live.notes = notes;
@@ -348,8 +348,8 @@ impl Kind for ListenerRule {
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        elb::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        elb::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -284,7 +284,7 @@ impl Kind for LoadBalancer {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let (all, listeners) = tokio::try_join!(elb::load_balancers(aws, scope), elb::listeners(aws, scope))?;
-        let reads = elb::ours::<Self, _>(scope, &all).map(|found| async move {
+        let reads = elb::ours::<Self, _>(aws, scope, &all).map(|found| async move {
             let request = aws.elb().describe_load_balancer_attributes().load_balancer_arn(&found.arn);
             let answer = elb::found(aws.call("elb:DescribeLoadBalancerAttributes", request.send()).await)?;
             Ok::<_, Failure>(answer.map(|answer| (found, answer)))
@@ -295,7 +295,7 @@ impl Kind for LoadBalancer {
                 Some((attribute.key()?.to_owned(), attribute.value().unwrap_or_default().to_owned()))
             };
             let attributes = answer.attributes().iter().filter_map(pair).collect();
-            let tagged = scope.ours(Self::NAME, &found.tags)?;
+            let tagged = scope.tagged(aws, Self::NAME, &found.tags)?;
             let spec = Self::read(&found.item, &attributes, tagged.user.clone());
             let mut live = Live::new(tagged, &found.arn, spec);
             (live.outputs, live.health) = (outputs(&found.item), health(&found.item));
@@ -347,8 +347,8 @@ impl Kind for LoadBalancer {
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        elb::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        elb::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

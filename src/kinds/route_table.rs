@@ -69,9 +69,9 @@ impl Kind for RouteTable {
     }
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        let tables = describe(aws, ec2::ours(scope)).await?;
+        let tables = describe(aws, ec2::ours(aws, scope)).await?;
         let read = |table: &aws_sdk_ec2::types::RouteTable| {
-            let tagged = scope.ours(Self::NAME, &ec2::read_tags(table.tags()))?;
+            let tagged = scope.tagged(aws, Self::NAME, &ec2::read_tags(table.tags()))?;
             let id = table.route_table_id().unwrap_or_default();
             let (routes, notes) = read_routes(table);
             let subnets = associations(table).filter_map(|held| held.subnet_id()).map(Arg::from).collect();
@@ -102,6 +102,10 @@ impl Kind for RouteTable {
         }
         try_join_all(delete.into_iter().map(|route| route.delete(aws, &live.id))).await?;
         ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ec2::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -141,15 +141,7 @@ impl Kind for Trail {
             _ => {}
         }
         let (set, gone) = tags::change(&live.identity, &old.tags, &self.tags);
-        if !set.is_empty() {
-            write_tags(aws, id, &set).await?;
-        }
-        if !gone.is_empty() {
-            let gone: Tags = gone.into_iter().map(|key| (key, String::new())).collect();
-            let request = aws.cloudtrail().remove_tags().resource_id(id).set_tags_list(Some(sdk_tags(&gone)?));
-            aws.call("cloudtrail:RemoveTags", request.send()).await?;
-        }
-        Ok(())
+        write_tags(aws, id, &set, &gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -164,8 +156,8 @@ impl Kind for Trail {
         }))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        write_tags(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &live.id, set, gone).await
     }
 }
 
@@ -198,7 +190,7 @@ async fn read(aws: &Aws, trails: &[Found]) -> Result<Vec<Live<Trail>>> {
     let ours = trails.iter().filter_map(|trail| {
         let found = tags.iter().find(|found| found.resource_id() == trail.trail_arn())?;
         let pair = |tag: &Tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned());
-        Some((trail, tags::decode(&found.tags_list().iter().map(pair).collect())?))
+        Some((trail, aws.tagged(&found.tags_list().iter().map(pair).collect())?))
     });
     let reads = ours.map(|(trail, tagged)| async move {
         let arn = trail.trail_arn().unwrap_or_default();
@@ -237,9 +229,17 @@ async fn look(aws: &Aws, name: &str) -> Result<Option<Found>> {
     }
 }
 
-async fn write_tags(aws: &Aws, arn: &str, tags: &Tags) -> Result<()> {
-    let request = aws.cloudtrail().add_tags().resource_id(arn).set_tags_list(Some(sdk_tags(tags)?));
-    aws.call("cloudtrail:AddTags", request.send()).await.map(drop)
+async fn write_tags(aws: &Aws, arn: &str, set: &Tags, gone: &[String]) -> Result<()> {
+    if !set.is_empty() {
+        let request = aws.cloudtrail().add_tags().resource_id(arn).set_tags_list(Some(sdk_tags(set)?));
+        aws.call("cloudtrail:AddTags", request.send()).await?;
+    }
+    if !gone.is_empty() {
+        let gone: Tags = gone.iter().map(|key| (key.clone(), String::new())).collect();
+        let request = aws.cloudtrail().remove_tags().resource_id(arn).set_tags_list(Some(sdk_tags(&gone)?));
+        aws.call("cloudtrail:RemoveTags", request.send()).await?;
+    }
+    Ok(())
 }
 
 fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>> {

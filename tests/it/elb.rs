@@ -179,7 +179,7 @@ async fn names_in_use_are_adopted_or_refused() {
     let live = bench.create("api", &spec).await;
     assert_eq!(bench.try_create("api", &spec).await.unwrap(), live.id, "a lost answer");
     let mark = Tags::from([("infra:deposed".into(), "true".into())]);
-    TargetGroup::tag(&bench.aws, &live, &mark).await.unwrap();
+    TargetGroup::tag(&bench.aws, &live, &mark, &[]).await.unwrap();
     assert!(bench.list::<TargetGroup>().await[0].deposed);
     assert_eq!(bench.try_create("api", &spec).await.unwrap_err().class, Class::Busy);
 
@@ -283,7 +283,7 @@ async fn a_replaced_target_group_keeps_its_share() {
     let spec = listener(&balancer, 80, weighted(&[(&blue.id, 0), (&green.id, 100)]));
     let live = bench.create("http", &spec).await;
     let mark = Tags::from([("infra:deposed".into(), "true".into())]);
-    TargetGroup::tag(&bench.aws, &green, &mark).await.unwrap();
+    TargetGroup::tag(&bench.aws, &green, &mark, &[]).await.unwrap();
     let other = TargetGroup { port: Some(4000), ..green.spec.clone() };
     let new = bench.try_create("api-green", &TargetGroup { name: None, ..other }).await.unwrap();
     assert_ne!(new, green.id);

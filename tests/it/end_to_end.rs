@@ -1,6 +1,7 @@
 //! The real binary against the emulator, from an empty account to an empty account.
 
 mod account;
+mod adopted;
 mod balancing;
 mod changed;
 mod compute;
@@ -10,6 +11,7 @@ mod every_kind;
 mod files;
 mod findings;
 mod firewalls;
+mod from_terraform;
 mod history;
 mod interrupted;
 mod json;

@@ -139,6 +139,7 @@ pub fn scope(wanted: &[&str]) -> Scope {
         names: BTreeMap::new(),
         regions: BTreeSet::new(),
         zones: BTreeSet::new(),
+        adopting: false,
         memo: infra::aws::Memo::default(),
     }
 }

@@ -30,9 +30,10 @@ pub async fn unindexed(
     let named: BTreeSet<&str> = aliases.values().map(String::as_str).collect();
     let nameless = keys.iter().filter_map(|key| key.key_id()).filter(|id| !named.contains(id));
     candidates.extend(nameless.map(str::to_owned));
+    candidates.extend(aws.adopting().filter(|one| keys.iter().any(|key| key.key_id() == Some(&one.id))).map(|one| one.id.clone()));
     let ours = try_join_all(candidates.into_iter().map(|id| async move {
         match key_tags(aws, &id).await {
-            Ok(tags) => Ok(scope.ours(KmsKey::NAME, &tags).map(|_| id)),
+            Ok(tags) => Ok(scope.tagged(aws, KmsKey::NAME, &tags).map(|_| id)),
             // Most keys are of others, who need not let us look.
             Err(failure) if failure.class == Class::NotFound || failure.code == "AccessDeniedException" => Ok(None),
             Err(failure) => Err(failure),
@@ -71,7 +72,7 @@ async fn read(
         Err(failure) if failure.class == Class::NotFound => return Ok(None),
         answers => answers?,
     };
-    let Some(tagged) = scope.ours(KmsKey::NAME, &tags) else { return Ok(None) };
+    let Some(tagged) = scope.tagged(aws, KmsKey::NAME, &tags) else { return Ok(None) };
     let identity = tagged.identity.clone();
     let alias = alias::of(tags.get(ALIAS), &identity);
     let policy = Policy::from_json(policy.policy().unwrap_or_default())
