@@ -241,7 +241,10 @@ impl BackupPlan {
         for selection in &missing {
             let request = aws.backup().create_backup_selection().backup_plan_id(plan);
             let request = request.backup_selection(selection.input()?);
-            aws.call("backup:CreateBackupSelection", request.send()).await?;
+            let made = aws.call("backup:CreateBackupSelection", request.send()).await;
+            // An earlier try may have made it, and its answer been lost: the next look finds it.
+            let again = |failure: &Failure| failure.code == "AlreadyExistsException";
+            made.map_err(|failure| if again(&failure) { failure.class(Class::Busy) } else { failure })?;
         }
         for id in extra {
             deselect(aws, plan, &id).await?;
