@@ -7,6 +7,7 @@ mod explain;
 mod lock;
 mod output;
 mod plan;
+mod policy;
 mod schema;
 mod session;
 mod unlock;
@@ -52,6 +53,8 @@ enum Command {
     Output(output::Arguments),
     /// Say why a resource is there and where its fields come from, or what a finding means
     Explain(explain::Arguments),
+    /// Print the least IAM policy that a command needs in an environment
+    Policy(policy::Arguments),
     /// Print the JSON Schema of environment files
     Schema,
     /// Show who is writing to an environment
@@ -154,6 +157,7 @@ pub fn run() -> ExitCode {
             Command::Destroy(arguments) => destroy::run(&arguments).await,
             Command::Output(arguments) => output::run(&arguments).await,
             Command::Explain(arguments) => explain::run(&arguments),
+            Command::Policy(arguments) => policy::run(&arguments),
             Command::Schema => schema::run(),
             Command::Lock(arguments) => lock::run(&arguments).await,
             Command::Unlock(arguments) => unlock::run(&arguments).await,

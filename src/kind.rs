@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::address::{Address, Identity};
 use crate::aws::Aws;
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::{self, Fields, Outputs, Unresolved};
 
@@ -252,6 +253,8 @@ impl Problem {
 /// One kind of resource. Its fields are those of the implementing struct.
 pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Send + Sync + 'static {
     const NAME: &'static str;
+    /// What IAM must allow whoever plans and applies it.
+    const RIGHTS: Rights;
     /// Fields that AWS cannot change in place.
     const REPLACED_BY: &'static [&'static str] = &[];
     /// Whether a replacement is made before the old one goes, which needs a name that can differ.
@@ -323,6 +326,7 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
 #[derive(Clone, Copy)]
 pub struct Info {
     pub name: &'static str,
+    pub rights: Rights,
     pub replaced_by: &'static [&'static str],
     pub create_first: bool,
     pub carried: &'static [&'static str],
@@ -353,6 +357,7 @@ impl Info {
     pub const fn of<K: Kind>() -> Self {
         Self {
             name: K::NAME,
+            rights: K::RIGHTS,
             replaced_by: K::REPLACED_BY,
             create_first: K::CREATE_FIRST,
             carried: K::CARRIED,

@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod policy;
+pub mod rights;
 pub mod tags;
 pub mod value;
 

@@ -18,6 +18,7 @@ use super::{adopt, tagging};
 use crate::address::short_hash;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -113,6 +114,16 @@ const fn completion_window() -> u32 {
 
 impl Kind for BackupPlan {
     const NAME: &'static str = "backup_plan";
+    const RIGHTS: Rights = Rights {
+        read: "backup:GetBackupPlan backup:GetBackupSelection backup:ListBackupPlans backup:ListBackupSelections \
+            backup:ListTags",
+        create: "backup:CreateBackupPlan backup:CreateBackupSelection backup:TagResource",
+        update: "backup:CreateBackupSelection backup:DeleteBackupSelection backup:TagResource backup:UntagResource \
+            backup:UpdateBackupPlan",
+        delete: "backup:DeleteBackupPlan backup:DeleteBackupSelection",
+        passes: "backup.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "id"];

@@ -12,6 +12,7 @@ use super::{adopt, hosted_zone, route53};
 use crate::address::{Address, Identity};
 use crate::aws::Aws;
 use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{Tagged, Tags};
 use crate::value::Arg;
 
@@ -106,6 +107,13 @@ const fn five_minutes() -> u32 {
 
 impl Kind for DnsRecord {
     const NAME: &'static str = "dns_record";
+    const RIGHTS: Rights = Rights {
+        read: "route53:ListHostedZones route53:ListResourceRecordSets",
+        create: "route53:ChangeResourceRecordSets",
+        update: "route53:ChangeResourceRecordSets",
+        delete: "route53:ChangeResourceRecordSets",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["zone_id", "host", "type"];
     const OUTPUTS: &'static [&'static str] = &["host"];
 

@@ -20,6 +20,7 @@ use super::{adopt, ecs, ecs_rollout, ecs_services, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -151,6 +152,16 @@ fn yes() -> bool {
 
 impl Kind for EcsService {
     const NAME: &'static str = "ecs_service";
+    const RIGHTS: Rights = Rights {
+        read: "ecs:DescribeClusters ecs:DescribeServiceDeployments ecs:DescribeServices ecs:DescribeTasks \
+            ecs:ListClusters ecs:ListServiceDeployments ecs:ListServices ecs:ListTasks",
+        create: "ecs:CreateService ecs:TagResource",
+        update: "ecs:TagResource ecs:UntagResource ecs:UpdateService",
+        delete: "ecs:DeleteService ecs:UpdateService",
+        on: "ecs:service/*/{name}",
+        passes: "ecs.amazonaws.com",
+        links: "ecs.amazonaws.com",
+    };
     const REPLACED_BY: &'static [&'static str] = &["name", "cluster_arn"];
     const RESTARTED_BY: &'static [&'static str] = &[
         "task_definition_arn",

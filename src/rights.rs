@@ -1,0 +1,253 @@
+//! What IAM must allow: each kind states its actions in [`Rights`], and this makes the least policies of them.
+//!
+//! An action is limited to our resources where IAM can do so and our names tell which they are. Whatever it deletes in EC2
+//! and of load balancers, whose ARNs tell nothing, must carry our tags.
+
+mod document;
+mod release;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::address::{ENVIRONMENT, PROJECT};
+use crate::desired::{Desired, Resource};
+use crate::kinds;
+use crate::policy::{self, Statement};
+use crate::value::Value;
+
+pub use document::{Document, LIMIT, documents};
+pub use release::{Releases, release};
+
+/// The actions that one kind needs, in IAM's names, separated by spaces. What AWS asks of the caller on the way, such as
+/// `ec2:CreateTags` of a create with tags, is among them.
+#[derive(Clone, Copy, Debug)]
+pub struct Rights {
+    pub read: &'static str,
+    pub create: &'static str,
+    /// Also right after a create, and to mark what is replaced.
+    pub update: &'static str,
+    pub delete: &'static str,
+    /// Which resources they change, as `service:resource` in ARNs, where names tell: `{name}` is that of each resource in
+    /// the file. Actions of other services are allowed on all.
+    pub on: &'static str,
+    /// The services that it hands roles over to.
+    pub passes: &'static str,
+    /// The services for which AWS makes a linked role with the first such resource of an account.
+    pub links: &'static str,
+}
+
+impl Rights {
+    /// What a kind does not say.
+    pub const NONE: Self = Self { read: "", create: "", update: "", delete: "", on: "", passes: "", links: "" };
+
+    /// The actions that change something.
+    pub fn writes(&self) -> impl Iterator<Item = &'static str> {
+        [self.create, self.update, self.delete].into_iter().flat_map(str::split_whitespace)
+    }
+}
+
+/// Actions of services with `on` for which IAM knows no resource.
+const WITHOUT_RESOURCE: &[&str] = &["ecs:DeregisterTaskDefinition", "sns:Unsubscribe"];
+/// Services that look at the tags of what is deleted.
+const BY_TAG: &[&str] = &["ec2", "elasticloadbalancing", "kms"];
+/// Who the caller is, what a region has, and the index of tags.
+const LOOK: &[&str] = &["ec2:DescribeAvailabilityZones", "sts:GetCallerIdentity", "tag:GetResources"];
+/// The lock.
+const PARAMETERS: &[&str] = &["ssm:DeleteParameter", "ssm:GetParametersByPath", "ssm:PutParameter"];
+/// Generated names begin so at least, however long a project and an environment are called: load balancers and target
+/// groups have 32 letters, of which 14 are for hashes.
+const START: usize = 18;
+
+/// The part of AWS that a region belongs to, as ARNs name it.
+#[must_use]
+pub fn partition(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// The actions that read all kinds: a plan looks at every kind, since it finds by that what has left the file.
+#[must_use]
+pub fn reads() -> BTreeSet<String> {
+    let kinds = kinds::ALL.iter().flat_map(|info| info.rights.read.split_whitespace());
+    let short = |action: &str| {
+        let verb = ["Describe", "List"].into_iter().find_map(|verb| Some((action.find(&format!(":{verb}"))?, verb)));
+        // These two show how things are configured, never what is in them.
+        verb.map_or_else(|| action.to_owned(), |(at, verb)| format!("{}:{verb}*", &action[..at]))
+    };
+    kinds.chain(LOOK.iter().copied()).map(short).collect()
+}
+
+/// What `infra plan` needs.
+#[must_use]
+pub fn plan() -> Vec<Statement> {
+    let reads = reads();
+    vec![policy::allow(&reads.iter().map(String::as_str).collect::<Vec<_>>(), ["*"]).sid("Read")]
+}
+
+/// What `infra apply` and `infra destroy` need for the kinds in this file.
+#[must_use]
+pub fn apply(desired: &Desired) -> Vec<Statement> {
+    let whose = Whose { desired };
+    let mut statements = plan();
+    statements.push(policy::allow(PARAMETERS, whose.parameters()).sid("Lock"));
+    statements.push(policy::allow(&["iam:SimulatePrincipalPolicy"], whose.callers()).sid("Preflight"));
+    let mut groups: BTreeMap<(&str, Limit), Group> = BTreeMap::new();
+    for kind in whose.kinds() {
+        let arns = whose.arns(kind);
+        let delete: BTreeSet<&str> = kind.rights.delete.split_whitespace().collect();
+        let elsewhere: BTreeSet<&str> =
+            [kind.rights.create, kind.rights.update].into_iter().flat_map(str::split_whitespace).collect();
+        for action in kind.rights.writes() {
+            let service = action.split(':').next().unwrap_or_default();
+            let limit = limit(&kind.rights, action, delete.contains(action) && !elsewhere.contains(action));
+            let group = groups.entry((service, limit)).or_default();
+            group.actions.insert(action);
+            if limit == Limit::Named {
+                group.arns.extend(arns.get(service).cloned().unwrap_or_default());
+            }
+        }
+    }
+    statements.extend(groups.into_iter().map(|((service, limit), group)| whose.statement(service, limit, &group)));
+    statements.extend(whose.roles());
+    statements
+}
+
+/// How far an action is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Limit {
+    /// To resources with our names.
+    Named,
+    /// To resources with our tags.
+    Tagged,
+    /// To what other services do for the caller, such as encrypt.
+    Through,
+    Nothing,
+}
+
+#[derive(Default)]
+struct Group {
+    actions: BTreeSet<&'static str>,
+    arns: BTreeSet<String>,
+}
+
+fn limit(rights: &Rights, action: &str, deletes: bool) -> Limit {
+    let service = action.split(':').next().unwrap_or_default();
+    let named = rights.on.split_whitespace().any(|on| on.split(':').next() == Some(service));
+    if named && !WITHOUT_RESOURCE.contains(&action) {
+        Limit::Named
+    } else if deletes && BY_TAG.contains(&service) {
+        Limit::Tagged
+    } else if service == "kms" && !rights.read.contains("kms:") {
+        Limit::Through
+    } else {
+        Limit::Nothing
+    }
+}
+
+/// Whose policy it is.
+struct Whose<'a> {
+    desired: &'a Desired,
+}
+
+impl Whose<'_> {
+    /// The kinds in the file.
+    fn kinds(&self) -> impl Iterator<Item = &'static crate::kind::Info> {
+        let names: BTreeSet<&str> = self.desired.resources.keys().map(|address| address.kind.as_str()).collect();
+        kinds::ALL.iter().filter(move |info| names.contains(info.name))
+    }
+
+    /// The ARN of `rest` of a service; IAM, S3 and dashboards know no regions.
+    fn arn(&self, service: &str, region: &str, rest: &str) -> String {
+        let Desired { account, region: home, .. } = self.desired;
+        let partition = partition(home);
+        match service {
+            "s3" => format!("arn:{partition}:s3:::{rest}"),
+            "iam" => format!("arn:{partition}:iam::{account}:{rest}"),
+            "cloudwatch" if rest.starts_with("dashboard/") => format!("arn:{partition}:cloudwatch::{account}:{rest}"),
+            _ => format!("arn:{partition}:{service}:{region}:{account}:{rest}"),
+        }
+    }
+
+    fn parameters(&self) -> [String; 2] {
+        let path = format!("parameter/infra/{}/{}", self.desired.project, self.desired.environment);
+        let arn = |rest: &str| self.arn("ssm", &self.desired.region, rest);
+        [arn(&path), arn(&format!("{path}/*"))]
+    }
+
+    fn callers(&self) -> [String; 2] {
+        ["role/*", "user/*"].map(|rest| self.arn("iam", "", rest))
+    }
+
+    /// How names that the file does not choose begin.
+    fn generated(&self) -> String {
+        let prefix = format!("{}-{}-", self.desired.project, self.desired.environment);
+        // Some services know no `_`, and get a `-`.
+        format!("{}*", prefix.get(..START).unwrap_or(&prefix).replace('_', "?"))
+    }
+
+    /// The ARNs of what a kind changes, by service.
+    fn arns(&self, kind: &crate::kind::Info) -> BTreeMap<&'static str, BTreeSet<String>> {
+        let mut arns: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        let resources = self.desired.resources.values().filter(|resource| resource.address.kind == kind.name);
+        for resource in resources {
+            for (service, arn) in self.arns_of(kind, resource) {
+                arns.entry(service).or_default().insert(arn);
+            }
+        }
+        arns
+    }
+
+    fn arns_of(&self, kind: &crate::kind::Info, resource: &Resource) -> impl Iterator<Item = (&'static str, String)> {
+        let field = |name: &str| resource.fields.get(name).and_then(Value::as_text).map(str::to_owned);
+        let name = ["name", "alias", "family"].into_iter().find_map(field).unwrap_or_else(|| self.generated());
+        let region = field("region").unwrap_or_else(|| self.desired.region.clone());
+        kind.rights.on.split_whitespace().filter_map(move |on| {
+            let (service, rest) = on.split_once(':')?;
+            let rest = rest.replace("{name}", &name).replace("{project}", &self.desired.project);
+            let rest = rest.replace("{environment}", &self.desired.environment).replace("**", "*");
+            Some((service, self.arn(service, &region, &rest)))
+        })
+    }
+
+    fn statement(&self, service: &str, limit: Limit, group: &Group) -> Statement {
+        let actions: Vec<&str> = group.actions.iter().copied().collect();
+        let sid = |end: &str| format!("{}{end}", camel(service));
+        let anywhere = policy::allow(&actions, ["*"]);
+        match limit {
+            Limit::Named => policy::allow(&actions, group.arns.iter().cloned()).sid(&sid("Named")),
+            Limit::Tagged => anywhere
+                .sid(&sid("Ours"))
+                .when("StringEquals", &format!("aws:ResourceTag/{PROJECT}"), [self.desired.project.as_str()])
+                .when("StringEquals", &format!("aws:ResourceTag/{ENVIRONMENT}"), [self.desired.environment.as_str()]),
+            Limit::Through => {
+                anywhere.sid(&sid("ThroughServices")).when("StringLike", "kms:ViaService", ["*.amazonaws.com"])
+            }
+            Limit::Nothing => anywhere.sid(&sid("Anywhere")),
+        }
+    }
+
+    /// Roles that are handed over, and those that AWS makes for its services.
+    fn roles(&self) -> Vec<Statement> {
+        let all = |of: fn(&Rights) -> &'static str| -> BTreeSet<&str> {
+            self.kinds().flat_map(|kind| of(&kind.rights).split_whitespace()).collect()
+        };
+        let path = format!("role/infra/{}/{}/*", self.desired.project, self.desired.environment);
+        let (passes, links) = (all(|rights| rights.passes), all(|rights| rights.links));
+        let one = |action, rest: &str, sid, key, services: BTreeSet<&str>| {
+            let statement = policy::allow(&[action], [self.arn("iam", "", rest)]).sid(sid);
+            (!services.is_empty()).then(|| statement.when("StringEquals", key, services))
+        };
+        let pass = one("iam:PassRole", &path, "PassRoles", "iam:PassedToService", passes);
+        let linked = "role/aws-service-role/*";
+        let link = one("iam:CreateServiceLinkedRole", linked, "LinkedRoles", "iam:AWSServiceName", links);
+        pass.into_iter().chain(link).collect()
+    }
+}
+
+/// The name of a service as part of a Sid, which takes letters and digits only.
+fn camel(service: &str) -> String {
+    let part = |part: &str| part[..1].to_uppercase() + &part[1..];
+    service.split('-').filter(|one| !one.is_empty()).map(part).collect()
+}
