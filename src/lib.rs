@@ -36,5 +36,6 @@ pub mod kind;
 pub mod kinds;
 pub mod live;
 pub mod lock;
+pub mod preflight;
 
 pub mod commands;

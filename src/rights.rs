@@ -4,17 +4,20 @@
 //! and of load balancers, whose ARNs tell nothing, must carry our tags.
 
 mod document;
+mod needs;
 mod release;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::{ENVIRONMENT, PROJECT};
-use crate::desired::{Desired, Resource};
+use crate::desired::Desired;
+use crate::kind::Info;
 use crate::kinds;
 use crate::policy::{self, Statement};
-use crate::value::Value;
+use crate::value::{Fields, Value};
 
 pub use document::{Document, LIMIT, documents};
+pub use needs::{Answer, Asked, Judged, context, judge, needs};
 pub use release::{Releases, release};
 
 /// The actions that one kind needs, in IAM's names, separated by spaces. What AWS asks of the caller on the way, such as
@@ -89,13 +92,13 @@ pub fn plan() -> Vec<Statement> {
 /// What `infra apply` and `infra destroy` need for the kinds in this file.
 #[must_use]
 pub fn apply(desired: &Desired) -> Vec<Statement> {
-    let whose = Whose { desired };
+    let whose = Whose::of(desired);
     let mut statements = plan();
     statements.push(policy::allow(PARAMETERS, whose.parameters()).sid("Lock"));
     statements.push(policy::allow(&["iam:SimulatePrincipalPolicy"], whose.callers()).sid("Preflight"));
     let mut groups: BTreeMap<(&str, Limit), Group> = BTreeMap::new();
-    for kind in whose.kinds() {
-        let arns = whose.arns(kind);
+    for kind in kinds_of(desired) {
+        let arns = whose.arns(kind, desired);
         let delete: BTreeSet<&str> = kind.rights.delete.split_whitespace().collect();
         let elsewhere: BTreeSet<&str> =
             [kind.rights.create, kind.rights.update].into_iter().flat_map(str::split_whitespace).collect();
@@ -110,7 +113,7 @@ pub fn apply(desired: &Desired) -> Vec<Statement> {
         }
     }
     statements.extend(groups.into_iter().map(|((service, limit), group)| whose.statement(service, limit, &group)));
-    statements.extend(whose.roles());
+    statements.extend(whose.roles(desired));
     statements
 }
 
@@ -146,21 +149,29 @@ fn limit(rights: &Rights, action: &str, deletes: bool) -> Limit {
     }
 }
 
-/// Whose policy it is.
-struct Whose<'a> {
-    desired: &'a Desired,
+/// The kinds in the file.
+fn kinds_of(desired: &Desired) -> impl Iterator<Item = &'static Info> {
+    let names: BTreeSet<&str> = desired.resources.keys().map(|address| address.kind.as_str()).collect();
+    kinds::ALL.iter().filter(move |info| names.contains(info.name))
 }
 
-impl Whose<'_> {
-    /// The kinds in the file.
-    fn kinds(&self) -> impl Iterator<Item = &'static crate::kind::Info> {
-        let names: BTreeSet<&str> = self.desired.resources.keys().map(|address| address.kind.as_str()).collect();
-        kinds::ALL.iter().filter(move |info| names.contains(info.name))
+/// Whose resources they are.
+struct Whose<'a> {
+    project: &'a str,
+    environment: &'a str,
+    account: &'a str,
+    region: &'a str,
+}
+
+impl<'a> Whose<'a> {
+    fn of(desired: &'a Desired) -> Self {
+        let Desired { project, environment, account, region, resources: _ } = desired;
+        Self { project, environment, account, region }
     }
 
     /// The ARN of `rest` of a service; IAM, S3 and dashboards know no regions.
     fn arn(&self, service: &str, region: &str, rest: &str) -> String {
-        let Desired { account, region: home, .. } = self.desired;
+        let Self { account, region: home, .. } = self;
         let partition = partition(home);
         match service {
             "s3" => format!("arn:{partition}:s3:::{rest}"),
@@ -171,8 +182,8 @@ impl Whose<'_> {
     }
 
     fn parameters(&self) -> [String; 2] {
-        let path = format!("parameter/infra/{}/{}", self.desired.project, self.desired.environment);
-        let arn = |rest: &str| self.arn("ssm", &self.desired.region, rest);
+        let path = format!("parameter/infra/{}/{}", self.project, self.environment);
+        let arn = |rest: &str| self.arn("ssm", self.region, rest);
         [arn(&path), arn(&format!("{path}/*"))]
     }
 
@@ -182,33 +193,38 @@ impl Whose<'_> {
 
     /// How names that the file does not choose begin.
     fn generated(&self) -> String {
-        let prefix = format!("{}-{}-", self.desired.project, self.desired.environment);
+        let prefix = format!("{}-{}-", self.project, self.environment);
         // Some services know no `_`, and get a `-`.
         format!("{}*", prefix.get(..START).unwrap_or(&prefix).replace('_', "?"))
     }
 
-    /// The ARNs of what a kind changes, by service.
-    fn arns(&self, kind: &crate::kind::Info) -> BTreeMap<&'static str, BTreeSet<String>> {
+    /// The ARNs of what a kind changes in this file, by service.
+    fn arns(&self, kind: &Info, desired: &Desired) -> BTreeMap<&'static str, BTreeSet<String>> {
         let mut arns: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        let resources = self.desired.resources.values().filter(|resource| resource.address.kind == kind.name);
-        for resource in resources {
-            for (service, arn) in self.arns_of(kind, resource) {
+        for resource in desired.resources.values().filter(|resource| resource.address.kind == kind.name) {
+            for (service, arn) in self.arns_of(kind, &resource.fields) {
                 arns.entry(service).or_default().insert(arn);
             }
         }
         arns
     }
 
-    fn arns_of(&self, kind: &crate::kind::Info, resource: &Resource) -> impl Iterator<Item = (&'static str, String)> {
-        let field = |name: &str| resource.fields.get(name).and_then(Value::as_text).map(str::to_owned);
+    /// The ARNs of what a kind changes for one resource, each with its service.
+    fn arns_of(&self, kind: &Info, fields: &Fields) -> impl Iterator<Item = (&'static str, String)> {
+        let field = |name: &str| fields.get(name).and_then(Value::as_text).map(str::to_owned);
         let name = ["name", "alias", "family"].into_iter().find_map(field).unwrap_or_else(|| self.generated());
-        let region = field("region").unwrap_or_else(|| self.desired.region.clone());
+        let region = field("region").unwrap_or_else(|| self.region.to_owned());
         kind.rights.on.split_whitespace().filter_map(move |on| {
             let (service, rest) = on.split_once(':')?;
-            let rest = rest.replace("{name}", &name).replace("{project}", &self.desired.project);
-            let rest = rest.replace("{environment}", &self.desired.environment).replace("**", "*");
+            let rest = rest.replace("{name}", &name).replace("{project}", self.project);
+            let rest = rest.replace("{environment}", self.environment).replace("**", "*");
             Some((service, self.arn(service, &region, &rest)))
         })
+    }
+
+    /// The path of our roles.
+    fn role_path(&self) -> String {
+        self.arn("iam", "", &format!("role/infra/{}/{}/*", self.project, self.environment))
     }
 
     fn statement(&self, service: &str, limit: Limit, group: &Group) -> Statement {
@@ -219,8 +235,8 @@ impl Whose<'_> {
             Limit::Named => policy::allow(&actions, group.arns.iter().cloned()).sid(&sid("Named")),
             Limit::Tagged => anywhere
                 .sid(&sid("Ours"))
-                .when("StringEquals", &format!("aws:ResourceTag/{PROJECT}"), [self.desired.project.as_str()])
-                .when("StringEquals", &format!("aws:ResourceTag/{ENVIRONMENT}"), [self.desired.environment.as_str()]),
+                .when("StringEquals", &format!("aws:ResourceTag/{PROJECT}"), [self.project])
+                .when("StringEquals", &format!("aws:ResourceTag/{ENVIRONMENT}"), [self.environment]),
             Limit::Through => {
                 anywhere.sid(&sid("ThroughServices")).when("StringLike", "kms:ViaService", ["*.amazonaws.com"])
             }
@@ -229,18 +245,17 @@ impl Whose<'_> {
     }
 
     /// Roles that are handed over, and those that AWS makes for its services.
-    fn roles(&self) -> Vec<Statement> {
+    fn roles(&self, desired: &Desired) -> Vec<Statement> {
         let all = |of: fn(&Rights) -> &'static str| -> BTreeSet<&str> {
-            self.kinds().flat_map(|kind| of(&kind.rights).split_whitespace()).collect()
+            kinds_of(desired).flat_map(|kind| of(&kind.rights).split_whitespace()).collect()
         };
-        let path = format!("role/infra/{}/{}/*", self.desired.project, self.desired.environment);
         let (passes, links) = (all(|rights| rights.passes), all(|rights| rights.links));
-        let one = |action, rest: &str, sid, key, services: BTreeSet<&str>| {
-            let statement = policy::allow(&[action], [self.arn("iam", "", rest)]).sid(sid);
+        let one = |action, arn: String, sid, key, services: BTreeSet<&str>| {
+            let statement = policy::allow(&[action], [arn]).sid(sid);
             (!services.is_empty()).then(|| statement.when("StringEquals", key, services))
         };
-        let pass = one("iam:PassRole", &path, "PassRoles", "iam:PassedToService", passes);
-        let linked = "role/aws-service-role/*";
+        let pass = one("iam:PassRole", self.role_path(), "PassRoles", "iam:PassedToService", passes);
+        let linked = self.arn("iam", "", "role/aws-service-role/*");
         let link = one("iam:CreateServiceLinkedRole", linked, "LinkedRoles", "iam:AWSServiceName", links);
         pass.into_iter().chain(link).collect()
     }

@@ -17,6 +17,8 @@ mod localstack;
 mod locks;
 mod network;
 mod objects;
+pub mod policies;
+mod preflight;
 mod refused;
 mod saved;
 mod selected;

@@ -1,6 +1,7 @@
 //! What the roles for pipelines may do, against what the code calls: the kinds where it plans, and all else where it
 //! releases.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use infra::environment::{Facts, desired, load};
@@ -33,10 +34,20 @@ const ACTIONS: &[(&str, &str)] = &[
     ("s3:GetPublicAccessBlock", "s3:GetBucketPublicAccessBlock"),
     ("s3:GetBucketEncryption", "s3:GetEncryptionConfiguration"),
     ("s3:GetBucketLifecycleConfiguration", "s3:GetLifecycleConfiguration"),
+    ("s3:DeleteBucketEncryption", "s3:PutEncryptionConfiguration"),
+    ("s3:DeleteBucketLifecycle", "s3:PutLifecycleConfiguration"),
+    ("s3:DeleteObjects", "s3:DeleteObject"),
+    ("s3:ListMultipartUploads", "s3:ListBucketMultipartUploads"),
+    ("s3:ListObjectVersions", "s3:ListBucketVersions"),
+    ("s3:PutBucketEncryption", "s3:PutEncryptionConfiguration"),
+    ("s3:PutBucketLifecycleConfiguration", "s3:PutLifecycleConfiguration"),
+    ("s3:PutPublicAccessBlock", "s3:PutBucketPublicAccessBlock"),
 ];
 
 /// What only a delete looks at.
-const DELETES: &[&str] = &["s3:ListMultipartUploads", "s3:ListObjectVersions"];
+const DELETES: &[&str] = &["s3:ListBucketMultipartUploads", "s3:ListBucketVersions"];
+/// How operations begin that only look.
+const VERBS: &[&str] = &["Describe", "Get", "List", "Head", "BatchGet"];
 
 /// The statements of a role's only policy.
 fn statements(role: &str) -> Vec<Json> {
@@ -69,48 +80,175 @@ fn releases() -> Vec<String> {
     statements("iam_role.deploy").iter().flat_map(|one| texts(&one["Action"])).collect()
 }
 
-fn allows(reads: &[String], action: &str) -> bool {
+pub fn allows(reads: &[String], action: &str) -> bool {
     reads.iter().any(|read| match read.strip_suffix('*') {
         Some(start) => action.starts_with(start),
         None => *read == action,
     })
 }
 
-/// Operations in the source of the kinds, as in `"ecs:DescribeServices"`.
-fn operations(folder: &Path, found: &mut Vec<String>) {
-    if folder.is_dir() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            operations(&entry.unwrap().path(), found);
-        }
-        return;
-    }
-    let text = std::fs::read_to_string(folder).unwrap();
-    let text = text.split("#[cfg(test)]").next().unwrap();
-    let calls = text.split("call(").skip(1);
-    let name = |rest: &str| Some(rest.trim_start().strip_prefix('"')?.split_once('"')?.0.to_owned());
-    found.extend(calls.filter_map(name));
+/// Operations in the source, as in `"ecs:DescribeServices"`.
+fn operations(path: &Path, found: &mut Vec<String>) {
+    found.extend(sources(path).iter().flat_map(|text| called(text)));
 }
 
+/// The code of a file or a folder, without tests and without what kinds state.
+fn sources(path: &Path) -> Vec<String> {
+    if path.is_dir() {
+        return std::fs::read_dir(path).unwrap().flat_map(|entry| sources(&entry.unwrap().path())).collect();
+    }
+    let text = std::fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    vec![match code.split_once("const RIGHTS: Rights") {
+        Some((before, rest)) => format!("{before}{}", rest.split_once("\n    };").unwrap().1),
+        None => code.to_owned(),
+    }]
+}
+
+fn called(code: &str) -> Vec<String> {
+    let operation = regex::Regex::new(r#""([a-z0-9]+:[A-Z][A-Za-z0-9]+)""#).unwrap();
+    let all = operation.captures_iter(code).map(|found| found[1].to_owned());
+    all.filter(|call| !NO_CALLS.contains(&call.as_str())).collect()
+}
+
+/// What reads like an operation in the source and is none.
+const NO_CALLS: &[&str] = &[
+    "aws:PrincipalOrgID",
+    "aws:SourceAccount",
+    "aws:SourceArn",
+    "ecr:Get",
+    "iam:Tag",
+    "lambda:InvokeFunction",
+    "s3:GetObject",
+    "s3:Tag",
+];
+
 /// The right that an operation asks for.
-fn action(call: &str) -> String {
+pub fn action(call: &str) -> String {
     let (service, operation) = call.split_once(':').unwrap();
     let service = SERVICES.iter().find(|(ours, _)| *ours == service).map_or(service, |(_, iam)| iam);
     let action = format!("{service}:{operation}");
     ACTIONS.iter().find(|(call, _)| *call == action).map_or(action, |(_, right)| (*right).to_owned())
 }
 
+/// The functions of every file of kinds, by file and name.
+struct Functions(BTreeMap<(String, String), String>);
+
+impl Functions {
+    fn of_kinds() -> Self {
+        let start = regex::Regex::new(r"(?m)^ *(?:pub(?:\([a-z]+\))? )?(?:async )?fn (\w+)").unwrap();
+        let mut all = BTreeMap::new();
+        for entry in std::fs::read_dir(kinds()).unwrap() {
+            let path = entry.unwrap().path();
+            let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            for code in sources(&path) {
+                let found: Vec<_> = start.captures_iter(&code).map(|found| found.get(1).unwrap()).collect();
+                for (at, name) in found.iter().enumerate() {
+                    let end = found.get(at + 1).map_or(code.len(), |next| next.start());
+                    let body: &mut String = all.entry((module.clone(), name.as_str().to_owned())).or_default();
+                    body.push_str(&code[name.end()..end]);
+                }
+            }
+        }
+        Self(all)
+    }
+
+    /// All that the code of `module` calls, in other modules too.
+    fn reached(&self, module: &str, code: &str) -> BTreeSet<String> {
+        let mut all: BTreeSet<String> = called(code).into_iter().collect();
+        let mut seen = BTreeSet::new();
+        let mut open = vec![(module.to_owned(), code.to_owned())];
+        while let Some((module, code)) = open.pop() {
+            for ((other, name), body) in &self.0 {
+                let within = *other == module || code.contains(&format!("{other}::"));
+                if within && code.contains(&format!("{name}(")) && seen.insert((other, name)) {
+                    all.extend(called(body));
+                    open.push((other.clone(), body.clone()));
+                }
+            }
+        }
+        all
+    }
+}
+
+fn kinds() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kinds")
+}
+
+/// What AWS asks of the caller beside the operation itself.
+const IMPLIED: &[&str] = &[
+    // Tags within a create.
+    "backup:TagResource",
+    "application-autoscaling:TagResource",
+    "ec2:CreateTags",
+    "ecs:TagResource",
+    "elasticache:AddTagsToResource",
+    "elasticloadbalancing:AddTags",
+    "kms:TagResource",
+    "rds:AddTagsToResource",
+    "secretsmanager:TagResource",
+    // What services do in the caller's name: encrypt, keep a password, take a last snapshot, scale, guard.
+    "backup-storage:MountCapsule",
+    "cloudwatch:DeleteAlarms",
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:PutMetricAlarm",
+    "ecs:DescribeServices",
+    "ecs:UpdateService",
+    "elasticache:CreateSnapshot",
+    "elasticloadbalancing:CreateWebACLAssociation",
+    "elasticloadbalancing:DeleteWebACLAssociation",
+    "elasticloadbalancing:DescribeWebACLAssociation",
+    "elasticloadbalancing:GetLoadBalancerWebACL",
+    "elasticloadbalancing:SetWebAcl",
+    "kms:CreateGrant",
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:RetireGrant",
+    "rds:CreateDBSnapshot",
+    "route53:AssociateVPCWithHostedZone",
+    "s3:DeleteObjectVersion",
+    "secretsmanager:CreateSecret",
+    "secretsmanager:RotateSecret",
+];
+
+#[test]
+fn a_kind_states_what_it_calls_and_no_more() {
+    let functions = Functions::of_kinds();
+    let mut wrong = Vec::new();
+    for info in infra::kinds::ALL {
+        let paths = [kinds().join(format!("{}.rs", info.name)), kinds().join(info.name)];
+        let code: String = paths.iter().filter(|path| path.exists()).flat_map(|path| sources(path)).collect();
+        let calls = functions.reached(info.name, &code);
+        let actions: BTreeSet<String> = calls.iter().map(|call| action(call)).collect();
+        let reads: Vec<&str> = info.rights.read.split_whitespace().collect();
+        let stated: BTreeSet<&str> = reads.iter().copied().chain(info.rights.writes()).collect();
+        let own = |one: &&String| !["tag:GetResources", "sts:GetCallerIdentity"].contains(&one.as_str());
+        let missing: Vec<&String> = actions.iter().filter(own).filter(|one| !stated.contains(one.as_str())).collect();
+        let looks = |one: &&String| VERBS.iter().any(|verb| one.contains(&format!(":{verb}")));
+        let unread = actions.iter().filter(looks).filter(|one| !reads.contains(&one.as_str()));
+        let unread: Vec<&String> = unread.filter(own).filter(|one| !DELETES.contains(&one.as_str())).collect();
+        let extra: Vec<&&str> =
+            stated.iter().filter(|one| !actions.contains(**one) && !IMPLIED.contains(one)).collect();
+        if !(missing.is_empty() && extra.is_empty() && unread.is_empty()) {
+            wrong.push(format!("{}: missing {missing:?}, not in `read` {unread:?}, never called {extra:?}", info.name));
+        }
+    }
+    assert!(wrong.is_empty(), "mend the RIGHTS of these kinds:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn a_plan_may_read_what_the_kinds_read() {
     let mut calls = Vec::new();
-    operations(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kinds"), &mut calls);
-    let verbs = ["Describe", "Get", "List", "Head", "BatchGet"];
-    let reads_only = |call: &&String| verbs.iter().any(|verb| call.contains(&format!(":{verb}")));
-    let plans = calls.iter().filter(|call| !DELETES.contains(&call.as_str())).filter(reads_only);
-    let actions: Vec<String> = plans.map(|call| action(call)).collect();
+    operations(&kinds(), &mut calls);
+    let reads_only = |call: &&String| VERBS.iter().any(|verb| call.contains(&format!(":{verb}")));
+    let actions: Vec<String> = calls.iter().filter(reads_only).map(|call| action(call)).collect();
+    let plans = actions.iter().filter(|action| !DELETES.contains(&action.as_str()));
     assert!(actions.len() > 50, "the calls are found: {actions:?}");
     let reads = reads();
-    let missing: Vec<&String> = actions.iter().filter(|action| !allows(&reads, action)).collect();
-    assert!(missing.is_empty(), "add them to READS of expand/pipeline/reads.rs: {missing:?}");
+    let missing: Vec<&String> = plans.filter(|action| !allows(&reads, action)).collect();
+    assert!(missing.is_empty(), "add them to the RIGHTS of their kinds: {missing:?}");
 }
 
 #[test]
@@ -152,7 +290,7 @@ fn a_release_may_do_what_releases_do() {
     sources.filter(|path| path.exists()).for_each(|path| operations(&path, &mut calls));
     let releases = releases();
     let missing: Vec<String> = calls.iter().map(|call| action(call)).filter(|call| !allows(&releases, call)).collect();
-    assert!(missing.is_empty(), "add them to `releasing` of expand/pipeline.rs: {missing:?}");
+    assert!(missing.is_empty(), "add them to src/rights/release.rs: {missing:?}");
     assert!(reads().iter().all(|read| allows(&releases, read)), "it reads what plans read");
 }
 
