@@ -59,31 +59,21 @@ async fn permissions(aws: &Aws, caller: &str, plan: &Plan) -> Result<Option<righ
     }
     let identity = identity(aws, caller).await?;
     let needs = rights::needs(plan);
-    let mut questions: BTreeMap<(&str, bool, &str), Vec<&Asked>> = BTreeMap::new();
+    let mut questions: BTreeMap<(&str, &str), Vec<&Asked>> = BTreeMap::new();
     for asked in needs.keys() {
         let service = asked.action.split(':').next().unwrap_or_default();
-        questions.entry((service, asked.arn == "*", asked.passed_to)).or_default().push(asked);
+        questions.entry((service, asked.passed_to)).or_default().push(asked);
     }
-    let answers = questions.into_iter().map(async |((service, anywhere, passed_to), asked)| {
+    let answers = questions.into_iter().map(async |((_, passed_to), asked)| {
         let actions: BTreeSet<&str> = asked.iter().map(|one| one.action.as_str()).collect();
-        let mut arns: BTreeSet<String> = asked.iter().map(|one| one.arn.clone()).collect();
-        if anywhere {
-            // Policies may say so, too, that all of a service is allowed here.
-            let (partition, region) = (rights::partition(&plan.region), &plan.region);
-            arns.insert(format!("arn:{partition}:{service}:{region}:{}:*", plan.account));
-        }
+        let arns: BTreeSet<&String> = asked.iter().flat_map(|one| &one.arns).collect();
         let context = rights::context(plan, passed_to);
         let told = simulate(aws, &identity, &actions, &arns, &context).await?;
-        Ok::<_, Failure>(
-            asked
-                .into_iter()
-                .filter_map(move |one| {
-                    let of = |arn: &String| told.get(&(one.action.clone(), arn.clone())).cloned();
-                    let answer = if anywhere { best(arns.iter().filter_map(of)) } else { of(&one.arn) };
-                    Some((one.clone(), answer?))
-                })
-                .collect::<Vec<_>>(),
-        )
+        let answer = |one: &Asked| {
+            let all = one.arns.iter().filter_map(|arn| told.get(&(one.action.clone(), arn.clone())).cloned());
+            Some((one.clone(), best(all)?))
+        };
+        Ok::<_, Failure>(asked.into_iter().filter_map(answer).collect::<Vec<_>>())
     });
     let answers = try_join_all(answers).await?.into_iter().flatten().collect();
     Ok(Some(rights::judge(&needs, &answers)))
@@ -115,7 +105,7 @@ async fn simulate(
     aws: &Aws,
     identity: &str,
     actions: &BTreeSet<&str>,
-    arns: &BTreeSet<String>,
+    arns: &BTreeSet<&String>,
     context: &[(String, String)],
 ) -> Result<Told> {
     let entry = |(key, value): &(String, String)| {
@@ -124,7 +114,7 @@ async fn simulate(
     };
     let request = aws.iam().simulate_principal_policy().policy_source_arn(identity);
     let request = request.set_action_names(Some(actions.iter().map(|action| (*action).to_owned()).collect()));
-    let request = request.set_resource_arns(Some(arns.iter().cloned().collect()));
+    let request = request.set_resource_arns(Some(arns.iter().copied().cloned().collect()));
     let request = request.set_context_entries(Some(context.iter().map(entry).collect()));
     let pages = request.into_paginator().items().send();
     let results = aws.call("iam:SimulatePrincipalPolicy", pages.collect::<Result<Vec<_>, _>>()).await?;

@@ -199,27 +199,26 @@ impl<'a> Whose<'a> {
     }
 
     /// The ARNs of what a kind changes in this file, by service.
-    fn arns(&self, kind: &Info, desired: &Desired) -> BTreeMap<&'static str, BTreeSet<String>> {
-        let mut arns: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    fn arns(&self, kind: &Info, desired: &Desired) -> BTreeMap<String, BTreeSet<String>> {
+        let mut arns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for resource in desired.resources.values().filter(|resource| resource.address.kind == kind.name) {
-            for (service, arn) in self.arns_of(kind, &resource.fields) {
+            let on = kind.rights.on.split_whitespace();
+            for (service, arn) in on.filter_map(|on| self.arn_of(on, &resource.fields)) {
                 arns.entry(service).or_default().insert(arn);
             }
         }
         arns
     }
 
-    /// The ARNs of what a kind changes for one resource, each with its service.
-    fn arns_of(&self, kind: &Info, fields: &Fields) -> impl Iterator<Item = (&'static str, String)> {
+    /// The ARN of `on` for one resource of a kind, each with its service.
+    fn arn_of(&self, on: &str, fields: &Fields) -> Option<(String, String)> {
         let field = |name: &str| fields.get(name).and_then(Value::as_text).map(str::to_owned);
         let name = ["name", "alias", "family"].into_iter().find_map(field).unwrap_or_else(|| self.generated());
         let region = field("region").unwrap_or_else(|| self.region.to_owned());
-        kind.rights.on.split_whitespace().filter_map(move |on| {
-            let (service, rest) = on.split_once(':')?;
-            let rest = rest.replace("{name}", &name).replace("{project}", self.project);
-            let rest = rest.replace("{environment}", self.environment).replace("**", "*");
-            Some((service, self.arn(service, &region, &rest)))
-        })
+        let (service, rest) = on.split_once(':')?;
+        let rest = rest.replace("{name}", &name).replace("{project}", self.project);
+        let rest = rest.replace("{environment}", self.environment).replace("**", "*");
+        Some((service.to_owned(), self.arn(service, &region, &rest)))
     }
 
     /// The path of our roles.

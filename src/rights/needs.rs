@@ -15,8 +15,8 @@ const NAMED: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asked {
     pub action: String,
-    /// `*` where names do not tell which it is.
-    pub arn: String,
+    /// It is allowed if it is on any of these: policies may name all, all of a service, or what it is about.
+    pub arns: BTreeSet<String>,
     /// The service that a role is handed over to; empty for all else.
     pub passed_to: &'static str,
 }
@@ -52,19 +52,26 @@ pub fn needs(plan: &Plan) -> BTreeMap<Asked, BTreeSet<Address>> {
             Verb::Delete(live) => (&live.spec, [rights.delete, ""]),
             Verb::Settle | Verb::Wait(_) => continue,
         };
-        let arns: Vec<(&str, String)> = whose.arns_of(info, fields).collect();
-        let mut ask = |action: &str, arn: &str, passed_to| {
-            let asked = Asked { action: action.to_owned(), arn: arn.to_owned(), passed_to };
+        let named = rights.on.split_whitespace().filter(|on| on.contains('{'));
+        let arns: Vec<(String, String)> = named.filter_map(|on| whose.arn_of(on, fields)).collect();
+        let mut ask = |action: &str, arns: BTreeSet<String>, passed_to| {
+            let asked = Asked { action: action.to_owned(), arns, passed_to };
             needs.entry(asked).or_default().insert(step.address.clone());
         };
         for action in actions.into_iter().flat_map(str::split_whitespace) {
+            let service = action.split(':').next().unwrap_or_default();
             match limit(&rights, action, false) {
                 Limit::Through => {}
                 Limit::Named => {
-                    let of = |(service, _): &&(&str, String)| action.split(':').next() == Some(service);
-                    arns.iter().filter(of).for_each(|(_, arn)| ask(action, arn, ""));
+                    let arns = arns.iter().filter(|(of, _)| of == service).map(|(_, arn)| arn.clone());
+                    let arns: BTreeSet<String> = arns.collect();
+                    if !arns.is_empty() {
+                        ask(action, arns, "");
+                    }
                 }
-                Limit::Nothing | Limit::Tagged => ask(action, "*", ""),
+                Limit::Nothing | Limit::Tagged => {
+                    ask(action, ["*".to_owned(), whose.arn(service, region, "*")].into(), "");
+                }
             }
         }
         if matches!(step.verb, Verb::Create(_) | Verb::Update { .. }) {

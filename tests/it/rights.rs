@@ -322,3 +322,47 @@ fn a_release_changes_nothing_but_what_is_this_environments() {
         assert!(!allows(&releases, change), "{change}");
     }
 }
+
+#[test]
+fn documents_fit_and_lose_nothing() {
+    let arns: Vec<String> =
+        (0..200).map(|n| format!("arn:aws:logs:us-east-1:123456789012:log-group:/{n:060}")).collect();
+    let large = infra::policy::allow(&["logs:CreateLogGroup"], arns.clone()).sid("LogsNamed");
+    let small = infra::policy::allow(&["ec2:CreateVpc"], ["*"]).sid("Ec2Anywhere");
+    let documents = infra::rights::documents([small, large]);
+    assert!(documents.len() > 2 && documents.iter().all(|one| one.size <= infra::rights::LIMIT));
+    let statements: Vec<&Json> = documents.iter().flat_map(|one| one.json["Statement"].as_array().unwrap()).collect();
+    let resources: BTreeSet<String> = statements.iter().flat_map(|one| texts(&one["Resource"])).collect();
+    assert_eq!(resources, arns.into_iter().chain(["*".to_owned()]).collect());
+    let sids: BTreeSet<&str> = statements.iter().map(|one| one["Sid"].as_str().unwrap()).collect();
+    assert_eq!(sids.len(), statements.len(), "{sids:?}");
+}
+
+#[test]
+fn answers_of_iam_become_lines() {
+    use infra::rights::{Answer, Asked, judge};
+    let asked = |action: &str, passed_to| Asked { action: action.to_owned(), arns: BTreeSet::new(), passed_to };
+    let addresses = |names: &[&str]| names.iter().map(|name| format!("subnet.{name}").parse().unwrap()).collect();
+    let needs = BTreeMap::from([
+        (asked("ec2:CreateSubnet", ""), addresses(&["a", "b", "c", "d", "e"])),
+        (asked("ec2:CreateTags", ""), addresses(&["a"])),
+        (asked("ec2:DeleteTags", ""), addresses(&["a"])),
+        (asked("iam:PassRole", "ecs-tasks.amazonaws.com"), addresses(&["a"])),
+        (asked("kms:CreateKey", ""), addresses(&["a"])),
+    ]);
+    let answers = BTreeMap::from([
+        (asked("ec2:CreateSubnet", ""), Answer::Missing),
+        (asked("ec2:CreateTags", ""), Answer::Allowed),
+        (asked("ec2:DeleteTags", ""), Answer::Depends(["aws:SourceIp".to_owned()].into())),
+        (asked("iam:PassRole", "ecs-tasks.amazonaws.com"), Answer::Denied),
+    ]);
+    let judged = judge(&needs, &answers);
+    assert_eq!(
+        judged.refused,
+        [
+            "ec2:CreateSubnet: subnet.a, subnet.b, subnet.c and 2 more",
+            "iam:PassRole to ecs-tasks.amazonaws.com, which a policy denies: subnet.a",
+        ]
+    );
+    assert_eq!(judged.depends, ["aws:SourceIp".to_owned()].into(), "what has no answer is no refusal");
+}
