@@ -76,9 +76,9 @@ pub fn needs(plan: &Plan) -> BTreeMap<Asked, BTreeSet<Address>> {
         }
         if matches!(step.verb, Verb::Create(_) | Verb::Update { .. }) {
             for service in rights.passes.split_whitespace() {
-                roles(fields)
-                    .into_iter()
-                    .for_each(|role| ask("iam:PassRole", &role.unwrap_or(whose.role_path()), service));
+                for role in roles(fields) {
+                    ask("iam:PassRole", [role.unwrap_or_else(|| whose.role_path())].into(), service);
+                }
             }
         }
     }
