@@ -96,7 +96,7 @@ pub fn apply(desired: &Desired) -> Vec<Statement> {
     let mut statements = plan();
     statements.push(policy::allow(PARAMETERS, whose.parameters()).sid("Lock"));
     statements.push(policy::allow(&["iam:SimulatePrincipalPolicy"], whose.callers()).sid("Preflight"));
-    let mut groups: BTreeMap<(&str, Limit), Group> = BTreeMap::new();
+    let mut groups: BTreeMap<Whereto, Group> = BTreeMap::new();
     for kind in kinds_of(desired) {
         let arns = whose.arns(kind, desired);
         let delete: BTreeSet<&str> = kind.rights.delete.split_whitespace().collect();
@@ -105,14 +105,13 @@ pub fn apply(desired: &Desired) -> Vec<Statement> {
         for action in kind.rights.writes() {
             let service = action.split(':').next().unwrap_or_default();
             let limit = limit(&kind.rights, action, delete.contains(action) && !elsewhere.contains(action));
-            let group = groups.entry((service, limit)).or_default();
+            let named = arns.get(service).filter(|_| limit == Limit::Named).cloned();
+            let whereto = Whereto { service, limit, arns: named.unwrap_or_default() };
+            let group = groups.entry(whereto).or_insert_with(|| Group { kind: kind.name, actions: BTreeSet::new() });
             group.actions.insert(action);
-            if limit == Limit::Named {
-                group.arns.extend(arns.get(service).cloned().unwrap_or_default());
-            }
         }
     }
-    statements.extend(groups.into_iter().map(|((service, limit), group)| whose.statement(service, limit, &group)));
+    statements.extend(groups.iter().map(|(whereto, group)| whose.statement(whereto, group)));
     statements.extend(whose.roles(desired));
     statements
 }
@@ -129,10 +128,19 @@ enum Limit {
     Nothing,
 }
 
-#[derive(Default)]
-struct Group {
-    actions: BTreeSet<&'static str>,
+/// What a statement is about: actions of one service on the same resources.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Whereto {
+    service: &'static str,
+    limit: Limit,
+    /// Those with our names; none with another limit.
     arns: BTreeSet<String>,
+}
+
+struct Group {
+    /// The first kind that needs it.
+    kind: &'static str,
+    actions: BTreeSet<&'static str>,
 }
 
 fn limit(rights: &Rights, action: &str, deletes: bool) -> Limit {
@@ -226,12 +234,12 @@ impl<'a> Whose<'a> {
         self.arn("iam", "", &format!("role/infra/{}/{}/*", self.project, self.environment))
     }
 
-    fn statement(&self, service: &str, limit: Limit, group: &Group) -> Statement {
+    fn statement(&self, Whereto { service, limit, arns }: &Whereto, group: &Group) -> Statement {
         let actions: Vec<&str> = group.actions.iter().copied().collect();
         let sid = |end: &str| format!("{}{end}", camel(service));
         let anywhere = policy::allow(&actions, ["*"]);
         match limit {
-            Limit::Named => policy::allow(&actions, group.arns.iter().cloned()).sid(&sid("Named")),
+            Limit::Named => policy::allow(&actions, arns.iter().cloned()).sid(&sid(&camel(group.kind))),
             Limit::Tagged => anywhere
                 .sid(&sid("Ours"))
                 .when("StringEquals", &format!("aws:ResourceTag/{PROJECT}"), [self.project])
@@ -260,8 +268,8 @@ impl<'a> Whose<'a> {
     }
 }
 
-/// The name of a service as part of a Sid, which takes letters and digits only.
+/// The name of a service or a kind as part of a Sid, which takes letters and digits only.
 fn camel(service: &str) -> String {
     let part = |part: &str| part[..1].to_uppercase() + &part[1..];
-    service.split('-').filter(|one| !one.is_empty()).map(part).collect()
+    service.split(['-', '_']).filter(|one| !one.is_empty()).map(part).collect()
 }

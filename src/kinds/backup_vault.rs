@@ -43,7 +43,8 @@ pub struct BackupVault {
 impl Kind for BackupVault {
     const NAME: &'static str = "backup_vault";
     const RIGHTS: Rights = Rights {
-        read: "backup:ListBackupVaults backup:ListTags tag:GetResources",
+        read: "backup:GetBackupPlan backup:GetBackupSelection backup:ListBackupPlans backup:ListBackupSelections \
+            backup:ListBackupVaults backup:ListTags tag:GetResources",
         create: "backup:CreateBackupVault backup:TagResource backup-storage:MountCapsule kms:CreateGrant kms:Decrypt \
             kms:DescribeKey kms:GenerateDataKey kms:RetireGrant",
         update: "backup:TagResource backup:UntagResource",

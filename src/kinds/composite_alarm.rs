@@ -58,7 +58,7 @@ impl Kind for CompositeAlarm {
         create: "cloudwatch:PutCompositeAlarm cloudwatch:TagResource",
         update: "cloudwatch:PutCompositeAlarm cloudwatch:TagResource cloudwatch:UntagResource",
         delete: "cloudwatch:DeleteAlarms",
-        on: "cloudwatch:alarm:*",
+        on: "cloudwatch:alarm:{name}",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name"];

@@ -166,14 +166,14 @@ impl Releases<'_> {
                 .sid("History"),
         ];
         if self.scheduled {
-            let group = Identity {
-                project: self.project.to_owned(),
-                environment: self.environment.to_owned(),
-                address: Address::new("schedule_group", "main"),
+            let named = |kind: &str, name: &str| {
+                let (project, environment) = (self.project.to_owned(), self.environment.to_owned());
+                Identity { project, environment, address: Address::new(kind, name) }.aws_name(64)
             };
-            let schedules = [arns.arn("scheduler", &format!("schedule/{}/*", group.aws_name(64)))];
+            let schedules = [arns.arn("scheduler", &format!("schedule/{}/*", named("schedule_group", "main")))];
             statements.push(policy::allow(&["scheduler:UpdateSchedule"], schedules).sid("Schedules"));
-            statements.push(pass(arns.roles(), "scheduler.amazonaws.com").sid("Scheduler"));
+            let role = arns.roles().replace('*', &named("iam_role", "scheduler"));
+            statements.push(pass(role, "scheduler.amazonaws.com").sid("Scheduler"));
         }
         statements
     }

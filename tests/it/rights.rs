@@ -131,39 +131,55 @@ pub fn action(call: &str) -> String {
     ACTIONS.iter().find(|(call, _)| *call == action).map_or(action, |(_, right)| (*right).to_owned())
 }
 
-/// The functions of every file of kinds, by file and name.
-struct Functions(BTreeMap<(String, String), String>);
+/// The modules of kinds: the code of each, and its functions by name.
+struct Modules(BTreeMap<String, (String, BTreeMap<String, String>)>);
 
-impl Functions {
+impl Modules {
     fn of_kinds() -> Self {
         let start = regex::Regex::new(r"(?m)^ *(?:pub(?:\([a-z]+\))? )?(?:async )?fn (\w+)").unwrap();
-        let mut all = BTreeMap::new();
+        let mut all: BTreeMap<String, (String, BTreeMap<String, String>)> = BTreeMap::new();
         for entry in std::fs::read_dir(kinds()).unwrap() {
             let path = entry.unwrap().path();
-            let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            for code in sources(&path) {
-                let found: Vec<_> = start.captures_iter(&code).map(|found| found.get(1).unwrap()).collect();
+            let (code, functions) = all.entry(path.file_stem().unwrap().to_str().unwrap().to_owned()).or_default();
+            for part in sources(&path) {
+                let found: Vec<_> = start.captures_iter(&part).map(|found| found.get(1).unwrap()).collect();
                 for (at, name) in found.iter().enumerate() {
-                    let end = found.get(at + 1).map_or(code.len(), |next| next.start());
-                    let body: &mut String = all.entry((module.clone(), name.as_str().to_owned())).or_default();
-                    body.push_str(&code[name.end()..end]);
+                    let end = found.get(at + 1).map_or(part.len(), |next| next.start());
+                    functions.entry(name.as_str().to_owned()).or_default().push_str(&part[name.end()..end]);
                 }
+                code.push_str(&part);
             }
         }
         Self(all)
     }
 
-    /// All that the code of `module` calls, in other modules too.
-    fn reached(&self, module: &str, code: &str) -> BTreeSet<String> {
-        let mut all: BTreeSet<String> = called(code).into_iter().collect();
-        let mut seen = BTreeSet::new();
-        let mut open = vec![(module.to_owned(), code.to_owned())];
+    /// All that a module calls, through the functions of others too.
+    fn reached(&self, module: &str) -> BTreeSet<String> {
+        let import = regex::Regex::new(r"use (?:super::)+(\w+)::(\{[^}]*\}|\w+);").unwrap();
+        let plain = regex::Regex::new(r"(?:^|[^.:\w]|Self::)(\w+)\(").unwrap();
+        let of_others = regex::Regex::new(r"\b(\w+)::(\w+)\(").unwrap();
+        let (whole, _) = &self.0[module];
+        let mut all: BTreeSet<String> = called(whole).into_iter().collect();
+        let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
+        let mut open = vec![(module, whole.as_str())];
         while let Some((module, code)) = open.pop() {
-            for ((other, name), body) in &self.0 {
-                let within = *other == module || code.contains(&format!("{other}::"));
-                if within && code.contains(&format!("{name}(")) && seen.insert((other, name)) {
+            let imports: Vec<_> = import.captures_iter(&self.0[module].0).map(|found| found.extract::<2>().1).collect();
+            let named = plain.captures_iter(code).map(|found| found.extract::<1>().1[0]);
+            let within = named.flat_map(|name| {
+                let imported = imports.iter().filter(move |[_, names]| {
+                    names.split(|c: char| !c.is_alphanumeric() && c != '_').any(|one| one == name)
+                });
+                imported.map(|[other, _]| *other).chain([module]).map(move |other| (other, name)).collect::<Vec<_>>()
+            });
+            let others =
+                of_others.captures_iter(code).map(|found| found.extract::<2>().1).map(|[other, name]| (other, name));
+            for (other, name) in within.chain(others).collect::<Vec<_>>() {
+                let Some((_, functions)) = self.0.get_key_value(other).map(|(_, found)| found) else { continue };
+                let Some((name, body)) = functions.get_key_value(name) else { continue };
+                let (other, _) = self.0.get_key_value(other).unwrap();
+                if seen.insert((other, name)) {
                     all.extend(called(body));
-                    open.push((other.clone(), body.clone()));
+                    open.push((other, body));
                 }
             }
         }
@@ -215,12 +231,10 @@ const IMPLIED: &[&str] = &[
 
 #[test]
 fn a_kind_states_what_it_calls_and_no_more() {
-    let functions = Functions::of_kinds();
+    let modules = Modules::of_kinds();
     let mut wrong = Vec::new();
     for info in infra::kinds::ALL {
-        let paths = [kinds().join(format!("{}.rs", info.name)), kinds().join(info.name)];
-        let code: String = paths.iter().filter(|path| path.exists()).flat_map(|path| sources(path)).collect();
-        let calls = functions.reached(info.name, &code);
+        let calls = modules.reached(info.name);
         let actions: BTreeSet<String> = calls.iter().map(|call| action(call)).collect();
         let reads: Vec<&str> = info.rights.read.split_whitespace().collect();
         let stated: BTreeSet<&str> = reads.iter().copied().chain(info.rights.writes()).collect();
