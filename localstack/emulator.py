@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Serves moto on a loopback port, with the corrections of the package `fixes` that make it answer as AWS does.
 
-    emulator.py PORT [--ready-file FILE] [--without-fixes | --data-plane]
+    emulator.py PORT [--ready-file FILE] [--without-fixes | [--strict] [--data-plane]]
 
 PORT 0 takes a free one and writes it to FILE. Run by `localstack/up`, inside its virtual environment.
 GET /_emulator/health says when the server is ready. With --data-plane, load balancers forward (see `data_plane`), and
-/_emulator/data-plane tells and changes their settings.
+/_emulator/data-plane tells and changes their settings; with --strict it is as slow as AWS (see `strict`), and /_emulator/strict
+does the same.
 """
 
 import argparse
@@ -36,12 +37,13 @@ DEFAULT_IDLE = 86_400.0
 
 
 class Front:
-    """The WSGI application in front of moto: health, the data plane's settings, and when the last request came."""
+    """The WSGI application in front of moto: health, settings by path, and when the last request came."""
 
-    def __init__(self, application, fixes: bool, data_plane=None):
+    def __init__(self, application, fixes: bool, data_plane=None, strict=None):
         self.application = application
         self.fixes = fixes
         self.data_plane = data_plane
+        self.endpoints = {part.PATH: part.endpoint for part in (data_plane, strict) if part}
         self.last_request = time.monotonic()
 
     def __call__(self, environ, start_response):
@@ -53,8 +55,8 @@ class Front:
             start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
             return [body]
         self.last_request = time.monotonic()
-        if self.data_plane and environ.get("PATH_INFO") == self.data_plane.PATH:
-            return self.data_plane.endpoint(environ, start_response)
+        if endpoint := self.endpoints.get(environ.get("PATH_INFO")):
+            return endpoint(environ, start_response)
         return self.application(environ, start_response)
 
 
@@ -89,9 +91,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("--ready-file", type=pathlib.Path)
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--without-fixes", action="store_true")
-    kind.add_argument("--data-plane", action="store_true")
+    parser.add_argument("--without-fixes", action="store_true")
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--data-plane", action="store_true")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
@@ -104,11 +106,16 @@ def main() -> None:
         import fixes
 
         application = fixes.install(application)
+    data_plane = strict = None
+    if arguments.strict:
+        import strict
+
+        application = strict.install(application)
     if arguments.data_plane:
         import data_plane
 
         data_plane.install()
-    front = Front(application, not arguments.without_fixes, data_plane if arguments.data_plane else None)
+    front = Front(application, not arguments.without_fixes, data_plane, strict)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request is noise; errors still show
     server = make_server("127.0.0.1", arguments.port, front, threaded=True, request_handler=MotoRequestHandler)
     server.daemon_threads = True

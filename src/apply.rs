@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::address::{Address, short_hash};
 use crate::kind::{Drivers, Failure, Making, Scope};
+use crate::lock::Guard;
 use crate::plan::{Plan, Verb};
 use crate::value::Outputs;
 
@@ -24,6 +25,8 @@ use step::{Created, Run};
 pub struct Context {
     pub drivers: Drivers,
     pub scope: Scope,
+    /// Says whether this process may still write.
+    pub guard: Guard,
     /// Distinguishes this run's tokens from those of all others.
     pub run: String,
 }
@@ -153,10 +156,12 @@ pub async fn apply(
             break;
         }
         tokio::select! {
+            // In one order, so that a run of tests can be repeated.
+            biased;
+            Ok(()) = signal.changed() => if *signal.borrow() == Signal::Abort { tasks.abort_all() },
             Some(event) = events.recv() => on(event),
             Some(result) = tasks.join_next_with_id() => executor.finish(result, &mut on),
             _ = heartbeat.tick() => on(executor.still()),
-            Ok(()) = signal.changed() => if *signal.borrow() == Signal::Abort { tasks.abort_all() },
         }
     }
     while let Ok(event) = events.try_recv() {

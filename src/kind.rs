@@ -281,6 +281,8 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     const HELD_BY: &'static [&'static str] = &[];
     /// Outputs that an update changes, such as a task definition's revision.
     const MOVING: &'static [&'static str] = &[];
+    /// Whether nothing but our tags tells a second one from the first: AWS gives it an id, and no name or range is in the way.
+    const NAMELESS: bool = false;
     const HOLDS_DATA: bool = false;
     const DEADLINE: Duration = Duration::from_secs(600);
     /// Minutes that a create usually takes, and a delete.
@@ -340,6 +342,7 @@ pub struct Info {
     pub unique: &'static [&'static str],
     pub held_by: &'static [&'static str],
     pub moving: &'static [&'static str],
+    pub nameless: bool,
     pub holds_data: bool,
     pub deadline: Duration,
     pub minutes: (u16, u16),
@@ -371,6 +374,7 @@ impl Info {
             unique: K::UNIQUE,
             held_by: K::HELD_BY,
             moving: K::MOVING,
+            nameless: K::NAMELESS,
             holds_data: K::HOLDS_DATA,
             deadline: K::DEADLINE,
             minutes: K::MINUTES,

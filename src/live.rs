@@ -1,13 +1,17 @@
 //! What is: every kind read at once into one [`Snapshot`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
+use tokio::time::{Instant, sleep};
 
+use crate::address::Address;
 use crate::aws::{Aws, Memo};
 use crate::desired::{Desired, Resource};
-use crate::kind::{Drivers, Failure, Result, Scope};
+use crate::kind::{Drivers, Failure, Health, Result, Scope};
 use crate::kinds::task_definition;
+use crate::lock::Left;
 use crate::plan::Snapshot;
 use crate::value::{self, Fields};
 
@@ -28,6 +32,39 @@ pub async fn snapshot(scope: &Scope, drivers: &Drivers) -> Result<Snapshot, Vec<
     }
     live.sort_by(|a, b| (&a.identity, &a.id).cmp(&(&b.identity, &b.id)));
     Ok(Snapshot { live, revisions: BTreeMap::new() })
+}
+
+/// How long AWS may take to show what it has made, after the last word of who made it: it may have been sent up to a
+/// renewal of the lock later.
+const VISIBLE: Duration = Duration::from_secs(50);
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Waits until each of these is visible, or so much time has passed that it was never made.
+pub async fn settle(
+    left: &Left,
+    scope: &Scope,
+    drivers: &Drivers,
+    sought: impl Fn(&Address),
+) -> Result<(), Vec<Failure>> {
+    let until = Instant::now() + VISIBLE.saturating_sub(left.age);
+    let look = async |address: &Address| {
+        let Some(driver) = drivers.get(address.kind.as_str()) else { return Ok(()) };
+        let mut said = false;
+        while Instant::now() < until {
+            let found = driver.list(&scope.afresh()).await?;
+            if found.iter().any(|live| live.identity.address == *address && live.health != Health::Tombstone) {
+                break;
+            }
+            if !std::mem::replace(&mut said, true) {
+                sought(address);
+            }
+            sleep(PAUSE.min(until - Instant::now())).await;
+        }
+        Ok(())
+    };
+    let looks = join_all(left.addresses.iter().map(look)).await;
+    let failures: Vec<Failure> = looks.into_iter().filter_map(Result::err).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
 
 /// What these revisions of task definitions hold, as far as ECS knows them.

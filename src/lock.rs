@@ -2,25 +2,39 @@
 //!
 //! A lock is the SSM parameter `/infra/<project>/<environment>/lock/<N>` with the highest N. Whoever creates N+1 without
 //! overwriting owns the environment, since SSM lets only one of two do so. The owner renews it; releasing writes that N
-//! is free; an owner that has not renewed for [`EXPIRY`] is taken to be dead.
+//! is free; an owner that has not renewed for [`EXPIRY`], by AWS's own clock, is taken to be dead. An owner that could not
+//! renew for [`FENCE`] sends nothing more ([`Guard`]).
+//!
+//! The lock also lists what its owner is creating where nothing but our tags tells a second one from the first
+//! ([`crate::kind::Kind::NAMELESS`]): AWS may show it late, so that whoever comes after a crash looks for it first.
 
+mod guard;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_ssm::types::ParameterType;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
+pub use self::guard::Guard;
+pub use self::store::{Listed, Store, Written};
+use crate::address::{Address, hex};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Result};
 
 /// How often an owner renews.
 const RENEWAL: Duration = Duration::from_secs(20);
-/// After this long without a renewal the owner is dead. Clocks may differ by a part of it.
+/// After this long without a renewal the owner is dead.
 const EXPIRY: SignedDuration = SignedDuration::from_secs(150);
-/// An owner that cannot renew for this long starts nothing more: well before others take over.
+/// An owner that cannot renew for this long sends nothing more: well before others take over.
 const FENCE: Duration = Duration::from_secs(90);
+/// How often whoever waits for a lock looks.
+const LOOK: Duration = Duration::from_secs(3);
 /// Locks older than the newest by this many are removed. SSM cannot re-create a name at once, so none is reused.
 const KEPT: u64 = 3;
 
@@ -35,6 +49,9 @@ pub struct Holder {
     machine: String,
     pub command: String,
     pub since: Timestamp,
+    /// Tells apart two runs of one process.
+    #[serde(default)]
+    run: String,
 }
 
 impl Holder {
@@ -50,6 +67,7 @@ impl Holder {
             machine: machine(),
             command: command.to_owned(),
             since: Timestamp::now(),
+            run: hex(&rand::random::<[u8; 8]>()),
         }
     }
 
@@ -71,11 +89,21 @@ fn machine() -> String {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Content {
-    Free,
-    Held(Holder),
+/// What is written in a lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Content {
+    /// Nobody, where it is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holder: Option<Holder>,
+    /// What was being created when this was written, and since when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    creating: BTreeMap<Address, Timestamp>,
+}
+
+impl Content {
+    fn text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Failure::new("ssm:PutParameter", "Defect", error.to_string()))
+    }
 }
 
 /// The newest lock of an environment.
@@ -83,19 +111,16 @@ enum Content {
 pub struct Newest {
     pub number: u64,
     content: Content,
+    /// When it was written last, and how long ago that is, both by AWS's clock.
     renewed: Timestamp,
+    age: SignedDuration,
 }
 
 impl Newest {
     /// Who holds it, or `None` where it is free or its owner is dead.
     #[must_use]
     pub fn holder(&self) -> Option<&Holder> {
-        match &self.content {
-            Content::Held(holder) if Timestamp::now().duration_since(self.renewed) < EXPIRY && !holder.is_gone() => {
-                Some(holder)
-            }
-            _ => None,
-        }
+        self.content.holder.as_ref().filter(|holder| self.age < EXPIRY && !holder.is_gone())
     }
 
     #[must_use]
@@ -117,8 +142,8 @@ pub enum Refused {
 }
 
 /// The lock of one environment, or of the release of a service.
-pub struct Lock<'a> {
-    aws: &'a Aws,
+pub struct Lock {
+    store: Arc<dyn Store>,
     /// The path of its parameters.
     path: String,
     /// What is locked, and what whoever is refused may do, where N is the number of the lock.
@@ -126,37 +151,64 @@ pub struct Lock<'a> {
     help: String,
 }
 
-/// A lock that this process holds. It is renewed until it is released.
+/// What earlier owners were creating when they ended, and how long ago that was written at the least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    pub addresses: Vec<Address>,
+    pub age: Duration,
+}
+
+/// A lock that this process holds. It is renewed until it is released, or dropped: then it expires.
 pub struct Held {
     pub number: u64,
+    pub left: Left,
+    guard: Guard,
     renewal: JoinHandle<()>,
-    lost: watch::Receiver<bool>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
 }
 
 impl Held {
     /// Turns true when the lock can no longer be relied on. Start nothing then.
     #[must_use]
     pub fn lost(&self) -> watch::Receiver<bool> {
-        self.lost.clone()
+        self.guard.lost()
+    }
+
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        self.guard.clone()
     }
 }
 
-impl<'a> Lock<'a> {
+impl Lock {
     #[must_use]
-    pub fn of(aws: &'a Aws, project: &str, environment: &str) -> Self {
+    pub fn of(aws: &Arc<Aws>, project: &str, environment: &str) -> Self {
+        Self::on(Arc::new(store::Ssm(Arc::clone(aws))), project, environment)
+    }
+
+    /// A lock that is kept elsewhere than in SSM.
+    #[must_use]
+    pub fn on(store: Arc<dyn Store>, project: &str, environment: &str) -> Self {
         Self {
-            aws,
+            store,
             path: format!("/infra/{project}/{environment}/lock"),
             what: environment.to_owned(),
-            help: format!("wait for it, or, if that process is surely dead, run: infra unlock {environment} N"),
+            help: format!(
+                "wait for it with --lock-timeout 10m, or, if that process is surely dead, run: infra unlock {environment} N"
+            ),
         }
     }
 
     /// The lock of a service's release, which lasts longer than an apply and stands in nobody else's way.
     #[must_use]
-    pub fn of_release(aws: &'a Aws, project: &str, environment: &str, service: &str) -> Self {
+    pub fn of_release(aws: &Arc<Aws>, project: &str, environment: &str, service: &str) -> Self {
         Self {
-            aws,
+            store: Arc::new(store::Ssm(Arc::clone(aws))),
             path: format!("/infra/{project}/{environment}/release/{service}/lock"),
             what: format!("the release of {service} in {environment}"),
             help: format!(
@@ -171,28 +223,50 @@ impl<'a> Lock<'a> {
     }
 
     /// Takes the lock, or says who holds it.
-    pub async fn acquire(&self, aws: std::sync::Arc<Aws>, holder: Holder) -> Result<Held, Refused> {
+    pub async fn acquire(&self, holder: Holder) -> Result<Held, Refused> {
         let all = self.read().await?;
         if let Some(newest) = all.last()
             && let Some(holder) = newest.holder()
         {
             return Err(self.refused(newest, holder));
         }
-        self.take(aws, holder, all).await
+        self.take(holder, all).await
+    }
+
+    /// Takes the lock when it becomes free within `patience`. `say` is told who is waited for.
+    pub async fn wait(&self, holder: Holder, patience: Duration, say: impl Fn(&Refused)) -> Result<Held, Refused> {
+        let until = Instant::now() + patience;
+        let mut said = None;
+        loop {
+            match self.acquire(holder.clone()).await {
+                Err(Refused::Held { holder, what, help }) if Instant::now() < until => {
+                    let refused = Refused::Held { what, help, holder: holder.clone() };
+                    if said.replace(holder.clone()) != Some(holder) {
+                        say(&refused);
+                    }
+                    sleep(LOOK.min(until - Instant::now())).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Takes the lock, whoever holds it: that process learns of it with its next renewal, and stops.
-    pub async fn take_over(&self, aws: std::sync::Arc<Aws>, holder: Holder) -> Result<Held, Refused> {
+    pub async fn take_over(&self, holder: Holder) -> Result<Held, Refused> {
         let all = self.read().await?;
-        self.take(aws, holder, all).await
+        self.take(holder, all).await
     }
 
-    async fn take(&self, aws: std::sync::Arc<Aws>, holder: Holder, all: Vec<Newest>) -> Result<Held, Refused> {
+    async fn take(&self, holder: Holder, all: Vec<Newest>) -> Result<Held, Refused> {
         let newest = all.last();
         let number = newest.map_or(1, |newest| newest.number + 1);
-        let content = Content::Held(holder);
-        match write(self.aws, &self.name(number), &content, false).await {
-            Err(failure) if failure.code == "ParameterAlreadyExists" => {
+        let creating = newest.map(|newest| newest.content.creating.clone()).unwrap_or_default();
+        let age = newest.and_then(|newest| Duration::try_from(newest.age).ok()).unwrap_or_default();
+        let left = Left { addresses: creating.keys().cloned().collect(), age };
+        let content = Content { holder: Some(holder), creating };
+        let taken = (Instant::now(), self.store.clock());
+        match self.store.create(&self.name(number), &content.text()?).await {
+            Err(failure) if failure.code == "ParameterAlreadyExists" || failure.class == Class::Unanswered => {
                 // Somebody was faster by a moment, or an answer to ourselves was lost; the next look says who.
                 let all = self.read().await?;
                 let newest = all.last();
@@ -206,27 +280,28 @@ impl<'a> Lock<'a> {
             other => other?,
         }
         self.clean(&all, number).await;
-        let (sender, lost) = watch::channel(false);
-        let renewal = tokio::spawn(renew(aws, self.path.clone(), number, content, sender));
-        Ok(Held { number, renewal, lost })
+        let store = Arc::clone(&self.store);
+        let (guard, renewals) = Guard::keep(store, self.path.clone(), number, content, taken);
+        Ok(Held { number, left, guard, renewal: tokio::spawn(renewals) })
     }
 
     /// Gives the lock back.
-    pub async fn release(&self, held: Held) -> Result<()> {
+    pub async fn release(&self, mut held: Held) -> Result<()> {
         // A renewal that is on its way must not come after the release.
         held.renewal.abort();
-        let _ = held.renewal.await;
-        if *held.lost.borrow() {
+        let _ = (&mut held.renewal).await;
+        if *held.lost().borrow() {
             return Ok(());
         }
-        write(self.aws, &self.name(held.number), &Content::Free, true).await
+        self.store.overwrite(&self.name(held.number), &held.guard.left().text()?).await
     }
 
     /// Declares the lock `number` free, whoever holds it: by a newer one that is free, which no renewal can undo.
     pub async fn force(&self, number: u64) -> Result<()> {
         match self.newest().await? {
             Some(newest) if newest.number == number => {
-                write(self.aws, &self.name(number + 1), &Content::Free, false).await
+                let free = Content { holder: None, ..newest.content };
+                self.store.create(&self.name(number + 1), &free.text()?).await
             }
             Some(newest) => {
                 let message = format!("the newest lock of {} is {}, not {number}", self.what, newest.number);
@@ -242,78 +317,38 @@ impl<'a> Lock<'a> {
     }
 
     fn name(&self, number: u64) -> String {
-        format!("{}/{number}", self.path)
+        name(&self.path, number)
     }
 
     async fn read(&self) -> Result<Vec<Newest>> {
-        read(self.aws, &self.path).await
+        read(self.store.as_ref(), &self.path).await
     }
 
     /// Removes locks that nobody can mistake for the newest any more. One that stays does no harm.
     async fn clean(&self, all: &[Newest], number: u64) {
         for old in all.iter().filter(|old| old.number + KEPT < number) {
-            let request = self.aws.ssm().delete_parameter().name(self.name(old.number));
-            if let Err(failure) = self.aws.call("ssm:DeleteParameter", request.send()).await {
+            if let Err(failure) = self.store.delete(&self.name(old.number)).await {
                 tracing::debug!(%failure, "an old lock stays");
             }
         }
     }
 }
 
-async fn read(aws: &Aws, path: &str) -> Result<Vec<Newest>> {
-    let pages = aws.ssm().get_parameters_by_path().path(path).into_paginator().send();
-    let pages = aws.call("ssm:GetParametersByPath", pages.collect::<Result<Vec<_>, _>>()).await?;
-    let parameters = pages.iter().flat_map(|page| page.parameters());
-    let parse = |parameter: &aws_sdk_ssm::types::Parameter| {
-        let number = parameter.name()?.rsplit('/').next()?.parse().ok()?;
+fn name(path: &str, number: u64) -> String {
+    format!("{path}/{number}")
+}
+
+async fn read(store: &dyn Store, path: &str) -> Result<Vec<Newest>> {
+    let Listed { all, now } = store.list(path).await?;
+    let parse = |written: &Written| {
+        let number = written.name.parse().ok()?;
         // A value that cannot be read is held by a newer release of this program, say: never take it for free.
-        let unreadable = || Content::Held(Holder { who: "unknown".to_owned(), ..Holder::this("unknown") });
-        let content = serde_json::from_str(parameter.value()?).unwrap_or_else(|_| unreadable());
-        let renewed = Timestamp::from_second(parameter.last_modified_date()?.secs()).ok()?;
-        Some(Newest { number, content, renewed })
+        let unreadable = || Holder { who: "unknown".to_owned(), machine: String::new(), ..Holder::this("unknown") };
+        let content = serde_json::from_str(&written.value);
+        let content = content.unwrap_or_else(|_| Content { holder: Some(unreadable()), ..Content::default() });
+        Some(Newest { number, content, renewed: written.at, age: now.duration_since(written.at) })
     };
-    let mut all: Vec<Newest> = parameters.filter_map(parse).collect();
+    let mut all: Vec<Newest> = all.iter().filter_map(parse).collect();
     all.sort_by_key(|newest| newest.number);
     Ok(all)
-}
-
-async fn write(aws: &Aws, name: &str, content: &Content, overwrite: bool) -> Result<()> {
-    let value = serde_json::to_string(content)
-        .map_err(|error| Failure::new("ssm:PutParameter", "Defect", error.to_string()))?;
-    let request = aws.ssm().put_parameter().name(name).value(value).r#type(ParameterType::String).overwrite(overwrite);
-    aws.call("ssm:PutParameter", request.send()).await.map(drop)
-}
-
-/// Renews until somebody else holds a newer lock, or until renewing has failed for too long.
-async fn renew(aws: std::sync::Arc<Aws>, path: String, number: u64, content: Content, lost: watch::Sender<bool>) {
-    let mut renewed = tokio::time::Instant::now();
-    loop {
-        tokio::time::sleep(RENEWAL).await;
-        let renewing = async {
-            let all = read(&aws, &path).await?;
-            let overtaken = all.last().is_none_or(|newest| newest.number != number || newest.content != content);
-            if !overtaken {
-                write(&aws, &format!("{path}/{number}"), &content, true).await?;
-            }
-            Ok::<_, Failure>(overtaken)
-        };
-        // A network that hangs must not keep us from noticing that the time is up.
-        let overtaken = match tokio::time::timeout(RENEWAL, renewing).await {
-            Ok(Ok(overtaken)) => {
-                renewed = tokio::time::Instant::now();
-                overtaken
-            }
-            Ok(Err(_)) | Err(_) => false,
-        };
-        if overtaken || renewed.elapsed() > FENCE {
-            lost.send_replace(true);
-            return;
-        }
-    }
-}
-
-/// Whether a failure says that the caller may not use the lock at all.
-#[must_use]
-pub fn is_denied(failure: &Failure) -> bool {
-    failure.class == Class::Fatal && failure.code.contains("AccessDenied")
 }

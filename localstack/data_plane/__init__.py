@@ -3,8 +3,6 @@
 `install()` is called once, by emulator.py --data-plane, after the corrections of the package `fixes`.
 """
 
-import json
-
 PATH = "/_emulator/data-plane"
 
 
@@ -18,19 +16,9 @@ def install() -> None:
 
 def endpoint(environ, start_response):
     """GET tells settings, address and counters; POST changes settings and tells them."""
+    import settings as shared
+
     from . import balancer
     from .settings import settings
 
-    status = "200 OK"
-    try:
-        if environ["REQUEST_METHOD"] == "POST":
-            asked = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
-            if not isinstance(asked, dict):
-                raise ValueError("an object with settings is expected")
-            settings.change(asked)
-        answer = {**settings, **balancer.counters()}
-    except ValueError as wrong:
-        status, answer = "400 Bad Request", {"message": str(wrong)}
-    body = json.dumps(answer).encode()
-    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]
+    return shared.endpoint(settings, balancer.counters, environ, start_response)

@@ -1,6 +1,6 @@
 """What can be changed while the emulator runs, by POST /_emulator/data-plane."""
 
-from typing import Any
+from settings import Settings
 
 DEFAULTS = {
     "health_interval": None,  # seconds between two health probes of a target; None: as its target group says
@@ -10,22 +10,4 @@ DEFAULTS = {
 }
 LEAST = {"health_interval": 0.02, "metric_lag": 0, "metric_period": 1, "tick": 0.01}
 
-
-class Settings(dict):
-    """The settings by name. Any thread may read them at any time."""
-
-    def change(self, asked: dict[str, Any]) -> None:
-        """Takes all of the asked settings, or none of them and says what is wrong (ValueError)."""
-        for name, value in asked.items():
-            if name not in DEFAULTS:
-                raise ValueError(f"no setting is called {name!r}; there are {', '.join(DEFAULTS)}")
-            if value is None and DEFAULTS[name] is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= LEAST[name]:
-                raise ValueError(f"{name} is a number of seconds, at least {LEAST[name]}, not {value!r}")
-            if name == "metric_period" and value != int(value):
-                raise ValueError(f"metric_period is a whole number of seconds, not {value!r}")
-        self.update(asked)
-
-
-settings = Settings(DEFAULTS)
+settings = Settings(DEFAULTS, LEAST, whole=("metric_period",))

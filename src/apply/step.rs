@@ -122,11 +122,11 @@ impl Run {
             }
             Verb::Depose(live) => {
                 let mark = Tags::from([(DEPOSED.to_owned(), "true".to_owned())]);
-                self.retry(|| driver.tag(live, &mark)).await?;
+                self.write(|| driver.tag(live, &mark)).await?;
                 None
             }
             Verb::Delete(live) => {
-                self.retry(|| driver.delete(live)).await?;
+                self.write(|| driver.delete(live)).await?;
                 self.gone(driver, &live.id).await?;
                 None
             }
@@ -137,21 +137,44 @@ impl Run {
 
     async fn create(&self, info: &Info, driver: &dyn Driver, fields: &Fields) -> Result<Done> {
         let fields = self.resolved(info, fields)?;
-        let id = self.make(driver, &fields).await?;
-        let mut outputs = self.usable(info, driver, &id).await?;
+        let (id, mut outputs) = self.make(info, driver, &fields).await?;
         let shell = (info.shell)(&fields).map_err(|error| defect(error.to_string()))?;
         if shell != fields {
             let live = self.live(id.clone(), shell, outputs);
-            self.retry(|| driver.update(&fields, &live)).await?;
+            self.write(|| driver.update(&fields, &live)).await?;
             outputs = self.usable(info, driver, &id).await?;
         }
         Ok(Done { outputs: Some(outputs.clone()), created: Some(Created { id, fields, outputs }) })
     }
 
-    /// Creates the shell. After a lost answer it looks for the resource by its tags before it tries again.
-    async fn make(&self, driver: &dyn Driver, fields: &Fields) -> Result<Id> {
+    /// Creates the shell. What nothing but tags protects from being made twice stands in the lock until AWS shows it.
+    async fn make(&self, info: &Info, driver: &dyn Driver, fields: &Fields) -> Result<(Id, Outputs)> {
+        let address = &self.step.address;
+        if info.nameless {
+            self.retry(|| self.context.guard.creating(address)).await?;
+        }
+        let id = match self.make_once(driver, fields).await {
+            Ok(id) => id,
+            Err(failure) => {
+                if failure.class != Class::Unanswered {
+                    self.context.guard.created(address);
+                }
+                return Err(failure);
+            }
+        };
+        let outputs = self.usable(info, driver, &id).await?;
+        self.context.guard.created(address);
+        Ok((id, outputs))
+    }
+
+    /// After a lost answer it looks for the resource by its tags before it tries again.
+    async fn make_once(&self, driver: &dyn Driver, fields: &Fields) -> Result<Id> {
+        let create = || async {
+            self.context.guard.check()?;
+            driver.create(fields, &self.making).await
+        };
         for _ in 1..UNANSWERED_TRIES {
-            match self.retry_busy(|| driver.create(fields, &self.making)).await {
+            match self.retry_busy(create).await {
                 Err(failure) if failure.class == Class::Unanswered => {
                     self.waiting(format!("an answer was lost ({}); looking for it", failure.code));
                     if let Some(id) = self.find(driver).await? {
@@ -161,7 +184,7 @@ impl Run {
                 other => return other,
             }
         }
-        self.retry_busy(|| driver.create(fields, &self.making)).await
+        self.retry_busy(create).await
     }
 
     async fn find(&self, driver: &dyn Driver) -> Result<Option<Id>> {
@@ -182,7 +205,7 @@ impl Run {
 
     async fn update(&self, info: &Info, driver: &dyn Driver, live: &Live<Fields>, fields: &Fields) -> Result<Outputs> {
         let fields = self.resolved(info, fields)?;
-        self.retry(|| driver.update(&fields, live)).await?;
+        self.write(|| driver.update(&fields, live)).await?;
         self.usable(info, driver, &live.id).await
     }
 
@@ -249,6 +272,15 @@ impl Run {
             pause.wait().await;
         }
         Ok(())
+    }
+
+    /// Sends what changes something, as long as this process may.
+    async fn write<F: Future<Output = Result<()>>>(&self, call: impl Fn() -> F) -> Result<()> {
+        let write = || async {
+            self.context.guard.check()?;
+            call().await
+        };
+        self.retry(write).await
     }
 
     /// Tries again while AWS is busy, and a few times after a lost answer: for calls that may be repeated.

@@ -5,9 +5,10 @@ mod progress;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use jiff::SignedDuration;
 use tokio::sync::watch;
 
 use super::plan::{Saved, show};
@@ -18,7 +19,8 @@ use crate::apply::{Context, Report, Signal, apply};
 use crate::check::Finding;
 use crate::desired::Desired;
 use crate::kind::Scope;
-use crate::lock::{Held, Holder, Lock};
+use crate::live;
+use crate::lock::{Guard, Held, Holder, Lock};
 use crate::plan::Plan;
 use crate::preflight::{self, Found};
 use crate::report;
@@ -56,6 +58,15 @@ pub struct Writing {
     /// Do not ask IAM first whether all of the plan is allowed, nor look at quotas
     #[arg(long)]
     skip_preflight: bool,
+    /// How long to wait for another writer, as in 10m
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    lock_timeout: SignedDuration,
+}
+
+impl Writing {
+    fn patience(&self) -> Result<Duration> {
+        Duration::try_from(self.lock_timeout).context("--lock-timeout cannot be negative")
+    }
 }
 
 pub async fn run(arguments: &Arguments) -> Result<Ended> {
@@ -134,10 +145,13 @@ pub async fn write(
     let lock = Lock::of(&session.aws, &desired.project, environment);
     let held = match writing.no_lock {
         Some(_) => None,
-        None => Some(lock.acquire(Arc::clone(&session.aws), Holder::this(again)).await?),
+        None => Some(lock.wait(Holder::this(again), writing.patience()?, |who| say(&format!("Waiting: {who}"))).await?),
     };
-    let lost = held.as_ref().map(Held::lost);
+    let held_lock = held.as_ref();
     let ended = async {
+        if let Some(held) = held_lock {
+            settle(session, &scope, held).await?;
+        }
         let plan = ready(session.plan(&scope, desired).await?)?;
         if writing.format == Format::Text {
             show(&plan, findings, Format::Text)?;
@@ -148,7 +162,7 @@ pub async fn write(
         };
         let report = match agreed {
             Ok(()) if plan.is_empty() => Ok(None),
-            Ok(()) => Ok(Some(carry_out(session, &plan, scope, writing, again, lost).await)),
+            Ok(()) => Ok(Some(carry_out(session, &plan, scope, writing, again, held_lock).await)),
             Err(refused) => Err(refused),
         };
         if writing.format == Format::Json {
@@ -182,6 +196,15 @@ async fn preflight(session: &Session, plan: &Plan, writing: &Writing) -> Result<
     }
 }
 
+/// Waits until AWS shows what a process that ended was making, or until it is sure that nothing was made.
+async fn settle(session: &Session, scope: &Scope, held: &Held) -> Result<()> {
+    let sought =
+        |address: &Address| say(&format!("{address} was being created when its process ended; looking for it"));
+    live::settle(&held.left, scope, &session.drivers, sought).await.map_err(session::unread)?;
+    held.left.addresses.iter().for_each(|address| held.guard().created(address));
+    Ok(())
+}
+
 fn agree(plan: &Plan, consent: impl FnOnce(&Plan) -> Result<()>) -> Result<()> {
     if !plan.blocked.is_empty() {
         bail!("some addresses are blocked, see above; nothing was changed");
@@ -195,13 +218,14 @@ async fn carry_out(
     scope: Scope,
     writing: &Writing,
     again: &str,
-    lost: Option<watch::Receiver<bool>>,
+    held: Option<&Held>,
 ) -> Report {
     // Only from here on is there something in flight: before, an interruption simply ends the program.
-    let (signal, listening) = listen(lost);
+    let (signal, listening) = listen(held.map(Held::lost));
     let started = Instant::now();
+    let guard = held.map_or_else(Guard::none, Held::guard);
     let run = crate::address::hex(&rand::random::<[u8; 8]>());
-    let context = Context { drivers: crate::kinds::drivers(&session.aws), scope: scope.afresh(), run };
+    let context = Context { drivers: crate::kinds::drivers(&session.aws), scope: scope.afresh(), guard, run };
     let mut progress = progress::Progress::new(plan.steps.node_count(), writing.format);
     let report =
         apply(plan, Arc::new(context), usize::from(writing.parallel), signal, |event| progress.show(&event)).await;

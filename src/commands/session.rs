@@ -160,11 +160,7 @@ impl Session {
 
     /// Everything of the environment that is live.
     pub async fn snapshot(&self, scope: &Scope) -> Result<Snapshot> {
-        live::snapshot(scope, &self.drivers).await.map_err(|failures| {
-            let lines: BTreeSet<String> = failures.iter().map(ToString::to_string).collect();
-            let lines: Vec<String> = lines.into_iter().collect();
-            anyhow::anyhow!("AWS could not be read, so nothing is planned:\n  {}", lines.join("\n  "))
-        })
+        live::snapshot(scope, &self.drivers).await.map_err(unread)
     }
 
     /// The plan from what is live to `desired`.
@@ -174,6 +170,13 @@ impl Session {
         snapshot.revisions = live::revisions(&self.aws, unread).await?;
         Ok(crate::plan::plan(desired, &snapshot)?)
     }
+}
+
+/// What to say when AWS could not be read.
+pub fn unread(failures: Vec<Failure>) -> anyhow::Error {
+    let lines: BTreeSet<String> = failures.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = lines.into_iter().collect();
+    anyhow::anyhow!("AWS could not be read, so nothing is planned:\n  {}", lines.join("\n  "))
 }
 
 fn unreachable_aws(failure: Failure) -> anyhow::Error {

@@ -1,7 +1,6 @@
 //! A plan of AWS Backup: when what is backed up, how long it is kept and where it is copied to.
 //!
-//! What it backs up are its selections, which AWS can neither change nor tag: a changed one is made anew before the old
-//! one goes.
+//! Its selections say what. AWS can neither change nor tag them: a changed one is made anew before the old one goes.
 
 use std::sync::Arc;
 
@@ -126,6 +125,7 @@ impl Kind for BackupPlan {
     };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["arn", "id"];
     const UNIQUE: &'static [&'static str] = &["name"];
 

@@ -249,6 +249,7 @@ impl Kind for Certificate {
     };
     const REPLACED_BY: &'static [&'static str] = &["domain", "alternative_names", "validation", "key_algorithm"];
     const CREATE_FIRST: bool = true;
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = OUTPUTS;
     const HELD_BY: &'static [&'static str] = &["listener"];
     // What is left is all that its proof needs.

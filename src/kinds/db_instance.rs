@@ -247,10 +247,6 @@ impl Kind for DbInstance {
         if live.health == Health::Tombstone {
             return Ok(());
         }
-        if live.spec.deletion_protection {
-            let request = aws.rds().modify_db_instance().db_instance_identifier(&live.id).deletion_protection(false);
-            aws.call("rds:ModifyDBInstance", request.apply_immediately(true).send()).await?;
-        }
         // AWS refuses a snapshot of an instance that has failed.
         let snapshot = live.spec.final_snapshot && !matches!(live.health, Health::Failed(_));
         let name = format!("{}-final-{}", live.id, Timestamp::now().strftime("%Y%m%d%H%M%S"));
@@ -258,9 +254,18 @@ impl Kind for DbInstance {
         let request = request.set_final_db_snapshot_identifier(snapshot.then_some(name));
         // Where there can be no final snapshot, the automatic backups are all that is left of the data.
         let request = request.delete_automated_backups(snapshot || !live.spec.final_snapshot);
-        match aws.call("rds:DeleteDBInstance", request.send()).await {
+        let mut answer = aws.call("rds:DeleteDBInstance", request.clone().send()).await.map(drop);
+        // Only where AWS says so: a change makes the instance busy, and each further attempt would begin with another one.
+        if answer.as_ref().is_err_and(|failure| failure.message.contains("disable deletion protection"))
+            && live.spec.deletion_protection
+        {
+            let off = aws.rds().modify_db_instance().db_instance_identifier(&live.id).deletion_protection(false);
+            aws.call("rds:ModifyDBInstance", off.apply_immediately(true).send()).await?;
+            answer = aws.call("rds:DeleteDBInstance", request.send()).await.map(drop);
+        }
+        match answer {
             Err(failure) if failure.message.contains("already being deleted") => Ok(()),
-            other => other.map(drop),
+            other => other,
         }
     }
 

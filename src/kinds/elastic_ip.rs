@@ -27,6 +27,7 @@ impl Kind for ElasticIp {
         delete: "ec2:ReleaseAddress",
         ..Rights::NONE
     };
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id", "public_ip"];
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {

@@ -78,6 +78,7 @@ impl Kind for FlowLog {
     const REPLACED_BY: &'static [&'static str] =
         &["resource_id", "traffic", "log_group_name", "role_arn", "bucket_arn", "interval_seconds", "format"];
     const CREATE_FIRST: bool = true;
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];
 
     /// AWS takes one flow log for each resource and destination.

@@ -41,6 +41,7 @@ impl Kind for HostedZone {
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name"];
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id", "arn", "name_servers"];
     const HELD_BY: &'static [&'static str] = &["dns_record"];
     /// The registrar's answer, in effect: the domain is dead until it names the new servers.

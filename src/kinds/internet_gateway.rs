@@ -36,6 +36,7 @@ impl Kind for InternetGateway {
     };
     // A VPC can only be deleted once its gateway is detached.
     const LATE: &'static [&'static str] = &["vpc_id"];
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];
     const UNIQUE: &'static [&'static str] = &["vpc_id"];
 

@@ -75,6 +75,7 @@ impl Kind for KmsKey {
     };
     const REPLACED_BY: &'static [&'static str] = &["multi_region"];
     const LATE: &'static [&'static str] = &["policy"];
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["arn", "id", "alias"];
     const UNIQUE: &'static [&'static str] = &["alias"];
     const HOLDS_DATA: bool = true;

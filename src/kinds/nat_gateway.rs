@@ -50,6 +50,7 @@ impl Kind for NatGateway {
     };
     const REPLACED_BY: &'static [&'static str] = &["subnet_id", "allocation_id", "connectivity"];
     // The public address of a private gateway is empty.
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id", "public_ip"];
     const UNIQUE: &'static [&'static str] = &["allocation_id"];
     const AFTER: &'static [&'static str] = &["internet_gateway"];

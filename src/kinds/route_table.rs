@@ -46,6 +46,7 @@ impl Kind for RouteTable {
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["vpc_id"];
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];
 
     fn normalize(&mut self) {

@@ -43,6 +43,7 @@ impl Kind for Vpc {
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["cidr"];
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];
 
     fn shell(&self) -> Self {

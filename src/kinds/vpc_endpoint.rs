@@ -68,6 +68,7 @@ impl Kind for VpcEndpoint {
     };
     const REPLACED_BY: &'static [&'static str] = &["vpc_id", "service", "endpoint_type"];
     // An interface endpoint has no prefix list, a gateway endpoint no DNS name; those are empty.
+    const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id", "prefix_list_id", "dns_name"];
     const DEADLINE: Duration = Duration::from_secs(15 * 60);
     const MINUTES: (u16, u16) = (2, 2);

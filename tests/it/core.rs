@@ -5,7 +5,7 @@
 mod certificates;
 mod changing;
 mod creating;
-mod environment;
+pub mod environment;
 mod evolution;
 mod health;
 mod order;
@@ -13,6 +13,6 @@ mod releases;
 mod removing;
 mod replacing;
 mod runtime;
-mod scenario;
+pub mod scenario;
 mod selecting;
 mod unknown;

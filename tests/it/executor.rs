@@ -6,6 +6,7 @@ use std::sync::Arc;
 use infra::apply::{Context, Event, Report, Signal, apply};
 use infra::desired::{Desired, Resource};
 use infra::kind::{Class, Failure};
+use infra::lock::Guard;
 use infra::plan::plan;
 use infra::value::{Fields, Value};
 use serde_json::json;
@@ -56,7 +57,8 @@ async fn run(
     signal: watch::Receiver<Signal>,
 ) -> (Report, Vec<Event>) {
     let plan = plan(desired, &memory::snapshot(world)).unwrap();
-    let context = Context { drivers: memory::drivers(world), scope: scope(&[]), run: "run1".into() };
+    let context =
+        Context { drivers: memory::drivers(world), scope: scope(&[]), guard: Guard::none(), run: "run1".into() };
     let mut events = Vec::new();
     let report = apply(&plan, Arc::new(context), parallel, signal, |event| events.push(event)).await;
     (report, events)
@@ -157,7 +159,8 @@ async fn an_interruption_finishes_what_is_in_flight_and_starts_nothing() {
     let world = Shared::new(World { slowness: 3, ..World::default() }.into());
     let (sender, signal) = watch::channel(Signal::Run);
     let plan = plan(&networks(), &memory::snapshot(&world)).unwrap();
-    let context = Context { drivers: memory::drivers(&world), scope: scope(&[]), run: "run1".into() };
+    let context =
+        Context { drivers: memory::drivers(&world), scope: scope(&[]), guard: Guard::none(), run: "run1".into() };
     let report = apply(&plan, Arc::new(context), 32, signal, |event| {
         if matches!(event, Event::Waiting { .. }) {
             sender.send_replace(Signal::Drain);
@@ -174,7 +177,8 @@ async fn a_second_interruption_stops_at_once() {
     let world = Shared::new(World { slowness: u32::MAX, ..World::default() }.into());
     let (sender, signal) = watch::channel(Signal::Run);
     let plan = plan(&networks(), &memory::snapshot(&world)).unwrap();
-    let context = Context { drivers: memory::drivers(&world), scope: scope(&[]), run: "run1".into() };
+    let context =
+        Context { drivers: memory::drivers(&world), scope: scope(&[]), guard: Guard::none(), run: "run1".into() };
     let started = tokio::time::Instant::now();
     let report = apply(&plan, Arc::new(context), 32, signal, |event| {
         if matches!(event, Event::Waiting { .. }) {

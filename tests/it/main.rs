@@ -28,6 +28,7 @@ mod schedules;
 mod secrets;
 mod sections;
 mod security_group;
+mod simulation;
 mod storage;
 mod support;
 mod tidy;

@@ -6,6 +6,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region};
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use infra::address::Address;
 use infra::aws::Aws;
 use infra::kind::{Id, Kind, Live, Making, Progress, Scope};
@@ -19,6 +24,7 @@ const NO_PYTHON: i32 = 3;
 /// A running emulator. It ends with this value, and at the latest with this process.
 pub struct Emulator {
     pub variables: BTreeMap<String, String>,
+    strict: bool,
 }
 
 impl Drop for Emulator {
@@ -32,6 +38,11 @@ impl Drop for Emulator {
 impl Emulator {
     pub fn start() -> Self {
         Self::run(&[]).expect("this needs no Python of its own")
+    }
+
+    /// One that is as slow and as strict as AWS.
+    pub fn strict() -> Self {
+        Self::run(&["--strict"]).expect("this needs no Python of its own")
     }
 
     /// One whose tasks are processes and whose load balancers forward, at the address in `HTTP_PROXY`.
@@ -61,7 +72,30 @@ impl Emulator {
             let (key, value) = line.strip_prefix("export ")?.split_once('=')?;
             Some((key.to_owned(), value.trim_matches(['"', '\'']).to_owned()))
         };
-        Some(Self { variables: text.lines().filter_map(pair).collect() })
+        let strict = arguments.contains(&"--strict");
+        Some(Self { variables: text.lines().filter_map(pair).collect(), strict })
+    }
+
+    /// Changes settings of its data plane or of how strict it is, while it runs.
+    pub async fn set(&self, part: &str, settings: &'static str) {
+        let url = format!("{}/_emulator/{part}", self.variables["AWS_ENDPOINT_URL"]);
+        let request = Request::post(url).body(Full::<Bytes>::from(settings)).expect("a request");
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let answer = client.request(request).await.expect("an answer");
+        let status = answer.status();
+        let body = answer.into_body().collect().await.expect("a whole answer").to_bytes();
+        assert_eq!(status, 200, "{body:?}");
+    }
+
+    /// Lets a test see and make things at once, and AWS's slowness go on afterwards.
+    pub async fn at_once<T>(&self, what: impl Future<Output = T>) -> T {
+        if !self.strict {
+            return what.await;
+        }
+        self.set("strict", r#"{ "lag": 0 }"#).await;
+        let done = what.await;
+        self.set("strict", r#"{ "lag": 0.2 }"#).await;
+        done
     }
 
     pub async fn aws(&self) -> Arc<Aws> {

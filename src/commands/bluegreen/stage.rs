@@ -121,13 +121,13 @@ impl Stage {
     }
 
     /// The locks of all its services. None is kept where one cannot be had.
-    async fn lock(&self, command: &str, by_force: bool) -> Result<Vec<(Lock<'_>, Held)>> {
+    async fn lock(&self, command: &str, by_force: bool) -> Result<Vec<(Lock, Held)>> {
         let mut locks = Vec::new();
         for parts in &self.parts {
             let desired = &self.world.desired;
             let lock = Lock::of_release(&self.world.aws, &desired.project, &desired.environment, &parts.service);
-            let (aws, holder) = (Arc::clone(&self.world.aws), Holder::this(command));
-            let held = if by_force { lock.take_over(aws, holder).await } else { lock.acquire(aws, holder).await };
+            let holder = Holder::this(command);
+            let held = if by_force { lock.take_over(holder).await } else { lock.acquire(holder).await };
             match held {
                 Ok(held) => locks.push((lock, held)),
                 Err(refused) => {
@@ -139,8 +139,8 @@ impl Stage {
         Ok(locks)
     }
 
-    fn releases(&self, locks: &[(Lock<'_>, Held)], timeline: &Arc<Timeline>) -> Result<Vec<Release>> {
-        let of = |(parts, (_, held)): (&Arc<Parts>, &(Lock<'_>, Held))| {
+    fn releases(&self, locks: &[(Lock, Held)], timeline: &Arc<Timeline>) -> Result<Vec<Release>> {
+        let of = |(parts, (_, held)): (&Arc<Parts>, &(Lock, Held))| {
             let mut release = Release::of(&self.world, &self.loaded, parts, &timeline.teller())?.until(held.lost());
             release.shared.policy.despite_alarms = self.despite_alarms;
             Ok(release)
@@ -153,7 +153,7 @@ impl Stage {
     }
 }
 
-async fn unlock(locks: Vec<(Lock<'_>, Held)>) {
+async fn unlock(locks: Vec<(Lock, Held)>) {
     for (lock, held) in locks {
         if let Err(failure) = lock.release(held).await {
             say(&format!("the lock could not be given back and expires by itself: {failure}"));

@@ -6,9 +6,28 @@ use serde_json::{Value, json};
 use crate::executor;
 
 /// How many numbers an environment has.
-pub const SIZE: usize = 64;
+pub const SIZE: usize = 67;
 /// Each is below this.
 pub const RANGE: u8 = 8;
+
+/// The kinds that there may be.
+pub const KINDS: &[&str] = &[
+    "db_instance",
+    "db_parameter_group",
+    "db_subnet_group",
+    "ecs_cluster",
+    "ecs_service",
+    "elastic_ip",
+    "internet_gateway",
+    "kms_key",
+    "log_group",
+    "nat_gateway",
+    "route_table",
+    "security_group",
+    "subnet",
+    "task_definition",
+    "vpc",
+];
 
 const NETWORKS: usize = 2;
 const SUBNETS: usize = 5;
@@ -59,6 +78,7 @@ pub fn decode(numbers: &[u8]) -> Desired {
     made.gateways(&mut numbers);
     made.services(&mut numbers);
     made.database(&mut numbers);
+    made.logs(&mut numbers);
     executor::desired(made.resources)
 }
 
@@ -206,5 +226,20 @@ impl Environment {
         self.add("db_subnet_group.main".to_owned(), subnet_group);
         self.add("db_parameter_group.main".to_owned(), parameters);
         self.add("db_instance.main".to_owned(), database);
+    }
+
+    /// A log group, encrypted with a key of our own or not.
+    fn logs(&mut self, numbers: &mut Numbers) {
+        let (key, there, days) = (numbers.mostly(), numbers.mostly(), [7, 14, 30][numbers.below(3)]);
+        if key {
+            self.add("kms_key.main".to_owned(), json!({}));
+        }
+        if there {
+            let mut fields = json!({ "name": "/app", "retention_days": days });
+            if key {
+                fields["kms_key_arn"] = reference("kms_key.main", "arn");
+            }
+            self.add("log_group.app".to_owned(), fields);
+        }
     }
 }

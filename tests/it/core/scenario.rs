@@ -108,7 +108,12 @@ fn converges(desired: &Desired, snapshot: &Snapshot) {
 pub fn run(plan: &Plan, world: &Shared) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let context = infra::apply::Context { drivers: memory::drivers(world), scope: scope(&[]), run: "run1".into() };
+        let context = infra::apply::Context {
+            drivers: memory::drivers(world),
+            scope: scope(&[]),
+            guard: infra::lock::Guard::none(),
+            run: "run1".into(),
+        };
         infra::apply::apply(plan, context.into(), 32, executor::go_on(), |_| ()).await
     })
 }

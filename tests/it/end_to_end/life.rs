@@ -8,7 +8,7 @@ use super::site::{PRODUCTION, Site, steps};
 #[tokio::test]
 async fn from_an_account_of_others_to_the_same_account() {
     let site = Site::start().await;
-    account::make_foreign(&site.aws).await;
+    site.emulator.at_once(account::make_foreign(&site.aws)).await;
     site.write("production-eu", &site.read(PRODUCTION));
     site.infra("apply production-eu --yes").await.well();
     let before = account::contents(&site.aws).await;

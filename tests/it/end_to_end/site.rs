@@ -57,7 +57,7 @@ impl Site {
     /// An empty account, and a folder with `environments/production.yaml`: a network, services and a database, which is
     /// enough to show what the engine does.
     pub async fn start() -> Self {
-        let site = Self::on(Emulator::start()).await;
+        let site = Self::on(Emulator::strict()).await;
         site.write(PRODUCTION, include_str!("core.yaml"));
         site
     }
@@ -140,7 +140,8 @@ impl Site {
 
     /// Everything of ours that serves: neither gone nor waiting for its deletion.
     pub async fn live(&self, environment: &str) -> Vec<Live<Fields>> {
-        let snapshot = infra::live::snapshot(&scope(environment), &infra::kinds::drivers(&self.aws)).await;
+        let (scope, drivers) = (scope(environment), infra::kinds::drivers(&self.aws));
+        let snapshot = self.emulator.at_once(infra::live::snapshot(&scope, &drivers)).await;
         let serves = |live: &Live<Fields>| !matches!(live.health, Health::Tombstone | Health::Restorable);
         snapshot.expect("all kinds can be read").live.into_iter().filter(serves).collect()
     }

@@ -7,11 +7,6 @@ use aws_sdk_ecs::types::TaskDefinitionField;
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, ForwardActionConfig, TargetGroupTuple, TargetHealthStateEnum,
 };
-use http_body_util::{BodyExt as _, Full};
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 
 use super::load::Load;
 use crate::end_to_end::site;
@@ -46,7 +41,7 @@ impl Site {
     /// An emulator on which the environment `test` has been applied.
     pub async fn start() -> Self {
         let base = site::Site::on(Emulator::with_data_plane()).await;
-        settle(&base.emulator.variables["AWS_ENDPOINT_URL"]).await;
+        base.emulator.set("data-plane", SETTINGS).await;
         base.write("test", include_str!("test.yaml"));
         base.infra("apply test --yes").await.well();
         base.converged("test").await;
@@ -173,13 +168,4 @@ pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         assert!(started.elapsed() < DEADLINE, "after {DEADLINE:?}, still waiting for {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-async fn settle(endpoint: &str) {
-    let request = Request::post(format!("{endpoint}/_emulator/data-plane")).body(Full::<Bytes>::from(SETTINGS));
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let answer = client.request(request.expect("a request")).await.expect("an answer");
-    let status = answer.status();
-    let body = answer.into_body().collect().await.expect("a whole answer").to_bytes();
-    assert_eq!(status, 200, "{body:?}");
 }

@@ -1,0 +1,42 @@
+"""Settings of the emulator that can be changed while it runs, each group of them at an address of its own."""
+
+import json
+from typing import Any
+
+
+class Settings(dict):
+    """Numbers by name. Any thread may read them at any time. A setting whose default is None may be None."""
+
+    def __init__(self, defaults: dict[str, Any], least: dict[str, float], whole: tuple[str, ...] = ()):
+        super().__init__(defaults)
+        self.defaults, self.least, self.whole = defaults, least, whole
+
+    def change(self, asked: dict[str, Any]) -> None:
+        """Takes all of the asked settings, or none of them and says what is wrong (ValueError)."""
+        for name, value in asked.items():
+            if name not in self.defaults:
+                raise ValueError(f"no setting is called {name!r}; there are {', '.join(self.defaults)}")
+            if value is None and self.defaults[name] is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= self.least[name]:
+                raise ValueError(f"{name} is a number, at least {self.least[name]}, not {value!r}")
+            if name in self.whole and value != int(value):
+                raise ValueError(f"{name} is a whole number, not {value!r}")
+        self.update(asked)
+
+
+def endpoint(settings: Settings, tells, environ, start_response):
+    """A WSGI application: GET tells the settings and what `tells()` adds; POST changes settings and tells them."""
+    status = "200 OK"
+    try:
+        if environ["REQUEST_METHOD"] == "POST":
+            asked = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+            if not isinstance(asked, dict):
+                raise ValueError("an object with settings is expected")
+            settings.change(asked)
+        answer = {**settings, **tells()}
+    except ValueError as wrong:
+        status, answer = "400 Bad Request", {"message": str(wrong)}
+    body = json.dumps(answer).encode()
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
