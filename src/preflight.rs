@@ -156,7 +156,7 @@ async fn quotas(aws: &Aws, plan: &Plan) -> Result<Vec<String>> {
     let mut compare = |what: &str, there: usize, new: usize, quota: usize| {
         if there + new > quota {
             notes.push(format!(
-                "quota: this makes {new} {what}, {there} are there, and AWS allows {quota} unless your quota was raised"
+                "quota: {there} {what} are there, this makes {new} more, and AWS allows {quota} unless your quota was raised"
             ));
         }
     };

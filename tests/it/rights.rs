@@ -156,7 +156,7 @@ impl Modules {
     /// All that a module calls, through the functions of others too.
     fn reached(&self, module: &str) -> BTreeSet<String> {
         let import = regex::Regex::new(r"use (?:super::)+(\w+)::(\{[^}]*\}|\w+);").unwrap();
-        let plain = regex::Regex::new(r"(?:^|[^.:\w]|Self::)(\w+)\(").unwrap();
+        let function = regex::Regex::new(r"\w+\(").unwrap();
         let of_others = regex::Regex::new(r"\b(\w+)::(\w+)\(").unwrap();
         let (whole, _) = &self.0[module];
         let mut all: BTreeSet<String> = called(whole).into_iter().collect();
@@ -164,7 +164,11 @@ impl Modules {
         let mut open = vec![(module, whole.as_str())];
         while let Some((module, code)) = open.pop() {
             let imports: Vec<_> = import.captures_iter(&self.0[module].0).map(|found| found.extract::<2>().1).collect();
-            let named = plain.captures_iter(code).map(|found| found.extract::<1>().1[0]);
+            let named = function.find_iter(code).filter(|found| {
+                let before = &code[..found.start()];
+                before.ends_with("Self::") || !before.ends_with(['.', ':'])
+            });
+            let named = named.map(|found| found.as_str().trim_end_matches('('));
             let within = named.flat_map(|name| {
                 let imported = imports.iter().filter(move |[_, names]| {
                     names.split(|c: char| !c.is_alphanumeric() && c != '_').any(|one| one == name)
