@@ -29,8 +29,8 @@ pub struct Rights {
     /// Also right after a create, and to mark what is replaced.
     pub update: &'static str,
     pub delete: &'static str,
-    /// Which resources they change, as `service:resource` in ARNs, where names tell: `{name}` is that of each resource in
-    /// the file. Actions of other services are allowed on all.
+    /// Which resources they change, as `service:resource` in ARNs, where names tell: `{name}` or `{family}` is that of
+    /// each resource in the file. Actions of other services are allowed on all.
     pub on: &'static str,
     /// The services that it hands roles over to.
     pub passes: &'static str,
@@ -221,11 +221,12 @@ impl<'a> Whose<'a> {
     /// The ARN of `on` for one resource of a kind, each with its service.
     fn arn_of(&self, on: &str, fields: &Fields) -> Option<(String, String)> {
         let field = |name: &str| fields.get(name).and_then(Value::as_text).map(str::to_owned);
-        let name = ["name", "alias", "family"].into_iter().find_map(field).unwrap_or_else(|| self.generated());
         let region = field("region").unwrap_or_else(|| self.region.to_owned());
         let (service, rest) = on.split_once(':')?;
-        let rest = rest.replace("{name}", &name).replace("{project}", self.project);
-        let rest = rest.replace("{environment}", self.environment).replace("**", "*");
+        let chosen = |name: &str| field(name).unwrap_or_else(|| self.generated());
+        let rest = rest.replace("{name}", &chosen("name")).replace("{family}", &chosen("family"));
+        let rest = rest.replace("{project}", self.project).replace("{environment}", self.environment);
+        let rest = rest.replace("**", "*");
         Some((service.to_owned(), self.arn(service, &region, &rest)))
     }
 

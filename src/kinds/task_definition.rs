@@ -91,7 +91,7 @@ impl Kind for TaskDefinition {
         create: "ecs:RegisterTaskDefinition ecs:TagResource",
         update: "ecs:RegisterTaskDefinition ecs:TagResource ecs:UntagResource",
         delete: "ecs:DeregisterTaskDefinition",
-        on: "ecs:task-definition/{name}:*",
+        on: "ecs:task-definition/{family}:*",
         passes: "ecs-tasks.amazonaws.com",
         ..Rights::NONE
     };
