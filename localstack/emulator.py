@@ -4,7 +4,7 @@
     emulator.py PORT [--ready-file FILE] [--without-fixes | [--strict] [--data-plane]]
 
 PORT 0 takes a free one and writes it to FILE. Run by `localstack/up`, inside its virtual environment.
-GET /_emulator/health says when the server is ready. With --data-plane, load balancers forward (see `data_plane`), and
+GET /_emulator/health says when the server is ready; POST /_emulator/copy starts a copy of it as it is now. With --data-plane, load balancers forward (see `data_plane`), and
 /_emulator/data-plane tells and changes their settings; with --strict it is as slow as AWS (see `strict`), and /_emulator/strict
 does the same.
 """
@@ -55,9 +55,46 @@ class Front:
             start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
             return [body]
         self.last_request = time.monotonic()
+        if environ.get("PATH_INFO") == "/_emulator/copy":
+            body = json.dumps(copy(self)).encode()
+            start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+            return [body]
         if endpoint := self.endpoints.get(environ.get("PATH_INFO")):
             return endpoint(environ, start_response)
         return self.application(environ, start_response)
+
+
+def copy(front: Front) -> dict:
+    """Forks: the copy has all that there is now, and serves a port of its own. Nobody else may be calling meanwhile."""
+    reading, writing = os.pipe()
+    if child := os.fork():
+        os.close(writing)
+        os.waitpid(child, 0)
+        with os.fdopen(reading) as told:
+            return json.load(told)
+    if os.fork():
+        os._exit(0)  # so that nobody has to wait for the copy
+    os.closerange(3, writing)
+    os.closerange(writing + 1, 4096)
+    try:
+        server = serve(front, 0)
+        os.write(writing, json.dumps({"pid": os.getpid(), "port": server.server_port}).encode())
+        os.close(writing)
+        server.serve_forever()
+    finally:
+        os._exit(1)
+
+
+def serve(front: Front, port: int):
+    """A server that is about to serve, and the watch over this process."""
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+    from werkzeug.serving import make_server
+
+    server = make_server("127.0.0.1", port, front, threaded=True, request_handler=MotoRequestHandler)
+    server.daemon_threads = True
+    os.environ["MOTO_PORT"] = str(server.server_port)
+    threading.Thread(target=watch, args=(front,), daemon=True).start()
+    return server
 
 
 def watch(front: Front) -> None:
@@ -98,8 +135,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
 
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-    from werkzeug.serving import make_server
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     application = DomainDispatcherApplication(create_backend_app)
     if not arguments.without_fixes:
@@ -117,10 +153,7 @@ def main() -> None:
         data_plane.install()
     front = Front(application, not arguments.without_fixes, data_plane, strict)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request is noise; errors still show
-    server = make_server("127.0.0.1", arguments.port, front, threaded=True, request_handler=MotoRequestHandler)
-    server.daemon_threads = True
-    os.environ["MOTO_PORT"] = str(server.server_port)
-    threading.Thread(target=watch, args=(front,), daemon=True).start()
+    server = serve(front, arguments.port)
     if arguments.ready_file:
         partial = arguments.ready_file.with_suffix(".partial")
         partial.write_text(str(server.server_port))

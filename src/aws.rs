@@ -13,12 +13,18 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::operation::RequestId;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeSerializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::kind::{Class, Failure, Result};
+use crate::tags::{self, Adopting, Tagged, Tags};
 
 /// Tries of one request that AWS throttles or answers with a 5xx, the first included.
 const ATTEMPTS: u32 = 8;
@@ -35,6 +41,8 @@ macro_rules! clients {
         /// The clients of one region, each made when first used.
         pub struct Aws {
             config: SdkConfig,
+            reads_only: bool,
+            adopting: Option<Adopting>,
             limits: Mutex<HashMap<String, Arc<Semaphore>>>,
             elsewhere: Mutex<HashMap<String, Arc<Aws>>>,
             $($name: OnceLock<$krate::Client>,)*
@@ -44,11 +52,22 @@ macro_rules! clients {
             /// Clients with this configuration.
             #[must_use]
             pub fn new(config: SdkConfig) -> Self {
-                Self { config, limits: Mutex::default(), elsewhere: Mutex::default(), $($name: OnceLock::new(),)* }
+                Self {
+                    config,
+                    reads_only: false,
+                    adopting: None,
+                    limits: Mutex::default(),
+                    elsewhere: Mutex::default(),
+                    $($name: OnceLock::new(),)*
+                }
             }
 
             $(pub fn $name(&self) -> &$krate::Client {
-                self.$name.get_or_init(|| $krate::Client::new(&self.config))
+                self.$name.get_or_init(|| {
+                    let config = $krate::config::Builder::from(&self.config);
+                    let config = if self.reads_only { config.interceptor(ReadsOnly) } else { config };
+                    $krate::Client::from_conf(config.build())
+                })
             })*
         }
     };
@@ -103,11 +122,38 @@ impl Aws {
         Self::new(config)
     }
 
+    /// Clients of the same place that can only look: whatever would write is refused before anything is sent.
+    #[must_use]
+    pub fn reads_only(&self) -> Self {
+        Self { reads_only: true, ..Self::new(self.config.clone()) }
+    }
+
     /// The same account in another region. What is global (Route 53, `CloudFront`'s certificates) is asked in us-east-1.
     pub fn in_region(&self, region: &str) -> Arc<Self> {
         let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
-        let there = || Arc::new(Self::new(self.config.to_builder().region(Region::new(region.to_owned())).build()));
+        let there = || {
+            let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
+            let adopting = self.adopting.clone();
+            Arc::new(Self { reads_only: self.reads_only, adopting, ..Self::new(config) })
+        };
         elsewhere.entry(region.to_owned()).or_insert_with(there).clone()
+    }
+
+    /// The same clients, to which what is nobody's is what is being adopted.
+    #[must_use]
+    pub fn with_adopting(&self, adopting: Adopting) -> Self {
+        Self { adopting: Some(adopting), ..Self::new(self.config.clone()) }
+    }
+
+    /// What is being adopted through these clients.
+    pub fn adopting(&self) -> Option<&Adopting> {
+        self.adopting.as_ref()
+    }
+
+    /// Who the resource with these tags is.
+    #[must_use]
+    pub fn tagged(&self, tags: &Tags) -> Option<Tagged> {
+        tags::decode(tags).or_else(|| Some(self.adopting.as_ref()?.claim(tags)))
     }
 
     /// Awaits one request within its service's limit, and classifies its failure. `operation` is `service:Operation`.
@@ -131,6 +177,34 @@ impl Aws {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = limits.entry(service.to_owned());
         limit.or_insert_with(|| Arc::new(Semaphore::new(if few { IN_FLIGHT_FEW } else { IN_FLIGHT }))).clone()
+    }
+}
+
+/// How the names of operations begin that only look.
+const READS: [&str; 5] = ["BatchGet", "Describe", "Get", "Head", "List"];
+
+/// Stands between a command that must not write and what is sent. It goes by the operation itself, not by what a caller
+/// says of it.
+#[derive(Debug)]
+struct ReadsOnly;
+
+#[dyn_dispatch_hint]
+impl Intercept for ReadsOnly {
+    fn name(&self) -> &'static str {
+        "ReadsOnly"
+    }
+
+    fn read_before_serialization(
+        &self,
+        _context: &BeforeSerializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let operation = bag.load::<Metadata>().map(Metadata::name).unwrap_or_default();
+        if READS.iter().any(|start| operation.starts_with(start)) {
+            return Ok(());
+        }
+        Err(format!("this command only reads, and {operation:?} is no read: nothing was sent").into())
     }
 }
 

@@ -1,13 +1,19 @@
 //! The command line: one file a command, which joins the steps of the pipeline.
 
+mod adopt;
 mod apply;
 mod bluegreen;
 mod destroy;
+mod drift;
 mod explain;
+mod forget;
+mod history;
+mod identity;
 mod lock;
 mod output;
 mod plan;
 mod policy;
+mod rename;
 mod schema;
 mod session;
 mod unlock;
@@ -47,6 +53,8 @@ enum Command {
     /// Release new versions without downtime, and take them back
     #[command(subcommand)]
     Bluegreen(bluegreen::Command),
+    /// Show where AWS differs from the file, and what is foreign in its network; writes nothing
+    Drift(drift::Arguments),
     /// Delete everything of an environment
     Destroy(destroy::Arguments),
     /// Print what AWS tells of the environment's resources: ids, ARNs, names, endpoints
@@ -57,6 +65,14 @@ enum Command {
     Policy(policy::Arguments),
     /// Print the JSON Schema of environment files
     Schema,
+    /// Show who applied, destroyed and released what, and how it ended
+    History(history::Arguments),
+    /// Take over what exists in AWS: it gets our tags, after its difference from the file was shown
+    Adopt(adopt::Arguments),
+    /// Let go of a resource: it loses our tags, and stays as it is
+    Forget(forget::Arguments),
+    /// Give a live resource another address
+    Rename(rename::Arguments),
     /// Show who is writing to an environment
     Lock(lock::Arguments),
     /// Declare a lock free whose owner is surely dead
@@ -154,11 +170,16 @@ pub fn run() -> ExitCode {
             Command::Plan(arguments) => plan::run(&arguments).await,
             Command::Apply(arguments) => apply::run(&arguments).await,
             Command::Bluegreen(command) => bluegreen::run(&command).await,
+            Command::Drift(arguments) => drift::run(&arguments).await,
             Command::Destroy(arguments) => destroy::run(&arguments).await,
             Command::Output(arguments) => output::run(&arguments).await,
             Command::Explain(arguments) => explain::run(&arguments),
             Command::Policy(arguments) => policy::run(&arguments),
             Command::Schema => schema::run(),
+            Command::History(arguments) => history::run(&arguments).await,
+            Command::Adopt(arguments) => adopt::run(&arguments).await,
+            Command::Forget(arguments) => forget::run(&arguments).await,
+            Command::Rename(arguments) => rename::run(&arguments).await,
             Command::Lock(arguments) => lock::run(&arguments).await,
             Command::Unlock(arguments) => unlock::run(&arguments).await,
         }

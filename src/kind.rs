@@ -3,6 +3,9 @@
 //! The pure half (names of fields, normal form, limits) is [`Info`]; planning sees nothing else of a kind. The other half
 //! talks to AWS and is reached through [`Driver`], which tests replace by a driver in memory.
 
+mod problem;
+mod remark;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::marker::PhantomData;
@@ -19,6 +22,9 @@ use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::{self, Fields, Outputs, Unresolved};
 
+pub use problem::Problem;
+pub use remark::Remark;
+
 /// How AWS names a resource within its kind: an id, an ARN or a name.
 pub type Id = String;
 
@@ -33,7 +39,7 @@ pub struct Live<T> {
     pub deposed: bool,
     pub health: Health,
     /// What a reader should know, such as an entry of others within our resource, or a change that waits for its window.
-    pub notes: Vec<String>,
+    pub notes: Vec<Remark>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +67,12 @@ impl<T> Live<T> {
             health: Health::Ok,
             notes: Vec::new(),
         }
+    }
+
+    /// Whether it holds its address: it is neither gone, nor waiting for its deletion, nor left behind by a replacement.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        !self.deposed && !matches!(self.health, Health::Tombstone | Health::Restorable)
     }
 
     #[must_use]
@@ -166,6 +178,8 @@ pub struct Scope {
     pub regions: BTreeSet<String>,
     /// The zones of Route 53 that the file names by id, in fields named `zone_id`.
     pub zones: BTreeSet<String>,
+    /// Whether one of others is looked for, to be adopted: then what has another identity is let through too.
+    pub adopting: bool,
     pub memo: crate::aws::Memo,
 }
 
@@ -182,10 +196,17 @@ impl Scope {
         crate::tags::decode(tags).filter(|tagged| self.owns(kind, &tagged.identity))
     }
 
+    /// The identity that the tags of a live resource hold, as [`Self::ours`]; while something is being adopted, that of
+    /// what is nobody's too.
+    #[must_use]
+    pub fn tagged(&self, aws: &Aws, kind: &str, tags: &Tags) -> Option<crate::tags::Tagged> {
+        aws.tagged(tags).filter(|tagged| self.owns(kind, &tagged.identity))
+    }
+
     /// Whether this is an identity of this environment and of the kind `kind`.
     #[must_use]
     pub fn owns(&self, kind: &str, identity: &Identity) -> bool {
-        identity.address.kind == kind && *identity == self.identity(&identity.address)
+        identity.address.kind == kind && (self.adopting || *identity == self.identity(&identity.address))
     }
 
     /// The identities in the file of the kind `kind`.
@@ -196,7 +217,8 @@ impl Scope {
     /// The same scope, with nothing remembered.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        let Self { project, environment, account, region, partition, wanted, names, regions, zones, memo: _ } = self;
+        let Self { project, environment, account, region, partition, wanted, names, regions, zones, adopting, memo: _ } =
+            self;
         Self {
             project: project.clone(),
             environment: environment.clone(),
@@ -207,6 +229,7 @@ impl Scope {
             names: names.clone(),
             regions: regions.clone(),
             zones: zones.clone(),
+            adopting: *adopting,
             memo: crate::aws::Memo::default(),
         }
     }
@@ -227,27 +250,6 @@ pub struct Making {
     pub partition: String,
     /// The same for each try within one run, another in the next run: at most 32 letters and digits.
     pub token: String,
-}
-
-/// A problem of a specification, found without AWS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The field, as in `name` or `ingress.0.port`.
-    pub path: String,
-    pub message: String,
-    pub help: Option<String>,
-}
-
-impl Problem {
-    pub fn new(path: &str, message: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), message: message.into(), help: None }
-    }
-
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
 }
 
 /// One kind of resource. Its fields are those of the implementing struct.
@@ -316,12 +318,8 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     fn delete(aws: &Aws, live: &Live<Self>) -> impl Future<Output = Result<()>> + Send;
     /// Looks once; the executor owns loops.
     fn poll(aws: &Aws, id: &Id) -> impl Future<Output = Result<Progress>> + Send;
-    /// Writes these tags on the live resource. Kinds that are replaced create-first need it.
-    fn tag(_aws: &Aws, live: &Live<Self>, _tags: &Tags) -> impl Future<Output = Result<()>> + Send {
-        let failure =
-            Failure::new(Self::NAME, "NotSupported", format!("{} takes no tags later", live.identity.address));
-        async { Err(failure) }
-    }
+    /// Writes tags on the live resource, and removes those with the keys `gone`, whether they are there or not.
+    fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// What planning knows of a kind.
@@ -435,7 +433,7 @@ pub trait Driver: Send + Sync {
     async fn update(&self, fields: &Fields, live: &Live<Fields>) -> Result<()>;
     async fn delete(&self, live: &Live<Fields>) -> Result<()>;
     async fn poll(&self, id: &Id) -> Result<Progress>;
-    async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()>;
+    async fn tag(&self, live: &Live<Fields>, set: &Tags, gone: &[String]) -> Result<()>;
 }
 
 struct OnAws<K> {
@@ -480,8 +478,8 @@ impl<K: Kind> Driver for OnAws<K> {
         }
     }
 
-    async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()> {
-        K::tag(&self.aws, &typed_live(live)?, tags).await
+    async fn tag(&self, live: &Live<Fields>, set: &Tags, gone: &[String]) -> Result<()> {
+        K::tag(&self.aws, &typed_live(live)?, set, gone).await
     }
 
     async fn poll(&self, id: &Id) -> Result<Progress> {

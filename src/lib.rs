@@ -20,6 +20,7 @@ pub mod source;
 
 pub mod desired;
 pub mod diff;
+pub mod drift;
 pub mod plan;
 
 pub mod check;
@@ -27,11 +28,14 @@ pub mod explain;
 pub mod reach;
 pub mod release;
 pub mod report;
+pub mod terraform;
 
 pub mod bluegreen;
 
 pub mod apply;
 pub mod aws;
+pub mod foreign;
+pub mod history;
 pub mod kind;
 pub mod kinds;
 pub mod live;

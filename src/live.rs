@@ -1,6 +1,7 @@
 //! What is: every kind read at once into one [`Snapshot`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
@@ -9,10 +10,11 @@ use tokio::time::{Instant, sleep};
 use crate::address::Address;
 use crate::aws::{Aws, Memo};
 use crate::desired::{Desired, Resource};
-use crate::kind::{Drivers, Failure, Health, Result, Scope};
+use crate::kind::{Drivers, Failure, Health, Live, Result, Scope};
 use crate::kinds::task_definition;
 use crate::lock::Left;
 use crate::plan::Snapshot;
+use crate::tags::Adopting;
 use crate::value::{self, Fields};
 
 /// Reads all kinds in parallel. Every kind that could not be read is reported.
@@ -65,6 +67,33 @@ pub async fn settle(
     let looks = join_all(left.addresses.iter().map(look)).await;
     let failures: Vec<Failure> = looks.into_iter().filter_map(Result::err).collect();
     if failures.is_empty() { Ok(()) } else { Err(failures) }
+}
+
+/// What AWS has under this id, ARN or name, read as if it were this resource of ours, or with the identity of its owner.
+pub async fn adoptable(aws: &Aws, scope: &Scope, resource: &Resource, id: &str) -> Result<Vec<Live<Fields>>> {
+    let Resource { address, fields, .. } = resource;
+    let user = fields.get("tags").and_then(|tags| serde_json::to_value(tags).ok());
+    let user = user.and_then(|tags| serde_json::from_value(tags).ok()).unwrap_or_default();
+    let adopting = Adopting { identity: scope.identity(address), id: id.to_owned(), user };
+    let mut scope = Scope { wanted: BTreeSet::from([address.clone()]), adopting: true, ..scope.afresh() };
+    scope.names.insert(address.clone(), name_in(id).to_owned());
+    let region = id.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));
+    scope.regions.extend(region.filter(|region| !region.is_empty() && *region != scope.region).map(str::to_owned));
+    // The id of a record begins with that of its zone.
+    scope.zones.extend(id.split_once('/').filter(|_| address.kind == "dns_record").map(|(zone, _)| zone.to_owned()));
+    let driver = (resource.info().driver)(Arc::new(aws.with_adopting(adopting)));
+    let mut found = driver.list(&scope).await?;
+    let named = |live: &Live<Fields>| {
+        ["id", "arn", "name"].iter().any(|name| live.outputs.get(*name).is_some_and(|value| value == id))
+    };
+    found.retain(|live| live.id == id || named(live));
+    Ok(found)
+}
+
+/// The name at the end of an ARN; what is none is a name already.
+fn name_in(id: &str) -> &str {
+    let Some(resource) = id.strip_prefix("arn:").and_then(|rest| rest.splitn(5, ':').last()) else { return id };
+    resource.split_once([':', '/']).map_or(resource, |(_, name)| name)
 }
 
 /// What these revisions of task definitions hold, as far as ECS knows them.
@@ -129,6 +158,7 @@ pub fn scope(place: &Place, desired: &Desired) -> Scope {
         names: desired.resources.values().filter_map(named).collect(),
         regions: desired.resources.values().filter_map(elsewhere).collect(),
         zones: desired.resources.values().filter_map(zone).collect(),
+        adopting: false,
         memo: Memo::default(),
     }
 }

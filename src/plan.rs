@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::address::{Address, hex};
 use crate::desired::Desired;
 use crate::diff::Change;
-use crate::kind::{Health, Live};
+use crate::kind::{Health, Live, Remark};
 use crate::kinds;
 use crate::value::{Fields, Output, Outputs, Value};
 
@@ -123,7 +123,19 @@ pub struct Blocked {
 pub struct Note {
     pub address: Address,
     pub text: String,
+    /// Whether it is about what others added to what is ours.
+    pub foreign: bool,
 }
+
+impl Note {
+    #[must_use]
+    pub fn new(address: &Address, text: String) -> Self {
+        Self { address: address.clone(), text, foreign: false }
+    }
+}
+
+/// Why what a create-first replacement has not deleted yet goes.
+pub const LEFT_BEHIND: &str = "left behind by a replacement";
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -219,6 +231,12 @@ pub struct Deadlock(pub String);
 
 /// Plans how to bring what is live to what is desired.
 pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
+    let (plan, out) = whole(desired, snapshot)?;
+    Ok(plan.limited_to(&BTreeSet::new(), &out))
+}
+
+/// The plan as if nothing were blocked, and which addresses no apply reaches as it is.
+pub fn whole(desired: &Desired, snapshot: &Snapshot) -> Result<(Plan, BTreeSet<Address>), Deadlock> {
     let current: Vec<&Live<Fields>> =
         snapshot.live.iter().filter(|live| !live.deposed && live.health != Health::Tombstone).collect();
     let mut by_address: BTreeMap<&Address, Vec<&Live<Fields>>> = BTreeMap::new();
@@ -241,7 +259,7 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
     resources.extend(removed.iter().map(|live| deletion(live, why)));
     let deposed: Vec<&Live<Fields>> =
         snapshot.live.iter().filter(|live| live.deposed && live.health != Health::Tombstone).collect();
-    resources.extend(deposed.iter().map(|live| deletion(live, "left behind by a replacement")));
+    resources.extend(deposed.iter().map(|live| deletion(live, LEFT_BEHIND)));
     resources.sort_by(|a, b| a.address.cmp(&b.address));
 
     let (steps, refused) = steps::build(&outcomes, &removed, &deposed)?;
@@ -263,7 +281,7 @@ pub fn plan(desired: &Desired, snapshot: &Snapshot) -> Result<Plan, Deadlock> {
         digest,
         blocked,
     };
-    Ok(plan.limited_to(&BTreeSet::new(), &out))
+    Ok((plan, out))
 }
 
 fn outcomes<'a>(
@@ -303,8 +321,12 @@ fn names(current: &[&Live<Fields>]) -> BTreeMap<String, Output> {
 
 fn notes(current: &[&Live<Fields>]) -> Vec<Note> {
     let there = current.iter().filter(|live| live.health != Health::Restorable);
-    let note = |live: &Live<Fields>, text: &String| Note { address: live.identity.address.clone(), text: text.clone() };
-    there.flat_map(|live| live.notes.iter().map(|text| note(live, text))).collect()
+    let note = |live: &Live<Fields>, remark: &Remark| Note {
+        address: live.identity.address.clone(),
+        text: remark.text.clone(),
+        foreign: remark.foreign,
+    };
+    there.flat_map(|live| live.notes.iter().map(|remark| note(live, remark))).collect()
 }
 
 fn planned(outcome: &Outcome) -> Option<Planned> {

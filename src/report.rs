@@ -1,9 +1,13 @@
 //! Plans, progress and outcomes as text and as JSON. Pure: the caller writes them out.
 
+mod drift;
+mod history;
 mod json;
 mod outcome;
 mod text;
 
+pub use drift::{drift_json, drift_markdown, drift_text};
+pub use history::{json as history_json, text as history_text};
 pub use json::{apply as apply_json, plan as plan_json};
 pub use outcome::{event, outcome};
 pub use text::{awaits_release, plan as plan_text};

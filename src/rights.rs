@@ -56,6 +56,14 @@ const BY_TAG: &[&str] = &["ec2", "elasticloadbalancing", "kms"];
 const LOOK: &[&str] = &["ec2:DescribeAvailabilityZones", "sts:GetCallerIdentity", "tag:GetResources"];
 /// The lock.
 const PARAMETERS: &[&str] = &["ssm:DeleteParameter", "ssm:GetParametersByPath", "ssm:PutParameter"];
+/// What writes the history, and makes its log group where no apply has yet.
+const HISTORY: &[&str] = &[
+    "logs:CreateLogGroup",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "logs:PutRetentionPolicy",
+    "logs:TagResource",
+];
 /// Generated names begin so at least, however long a project and an environment are called: load balancers and target
 /// groups have 32 letters, of which 14 are for hashes.
 const START: usize = 18;
@@ -95,6 +103,7 @@ pub fn apply(desired: &Desired) -> Vec<Statement> {
     let whose = Whose::of(desired);
     let mut statements = plan();
     statements.push(policy::allow(PARAMETERS, whose.parameters()).sid("Lock"));
+    statements.push(policy::allow(HISTORY, whose.history()).sid("History"));
     statements.push(policy::allow(&["iam:SimulatePrincipalPolicy"], whose.callers()).sid("Preflight"));
     let mut groups: BTreeMap<Whereto, Group> = BTreeMap::new();
     for kind in kinds_of(desired) {
@@ -193,6 +202,11 @@ impl<'a> Whose<'a> {
         let path = format!("parameter/infra/{}/{}", self.project, self.environment);
         let arn = |rest: &str| self.arn("ssm", self.region, rest);
         [arn(&path), arn(&format!("{path}/*"))]
+    }
+
+    fn history(&self) -> [String; 2] {
+        let group = format!("log-group:/infra/{}/{}", self.project, self.environment);
+        [self.arn("logs", self.region, &group), self.arn("logs", self.region, &format!("{group}:*"))]
     }
 
     fn callers(&self) -> [String; 2] {

@@ -49,6 +49,47 @@ pub fn decode(tags: &Tags) -> Option<Tagged> {
     Some(Tagged { identity, user, deposed: tags.contains_key(DEPOSED) })
 }
 
+/// The keys of all tags by which we know a resource and remember how to treat it. What kinds add to this for parts of
+/// theirs ends in the name of the part.
+pub const OURS: &[&str] = &[
+    PROJECT,
+    ENVIRONMENT,
+    ADDRESS,
+    TAGS,
+    DEPOSED,
+    "infra:alias",
+    "infra:apply",
+    "infra:autoscaled",
+    "infra:deletion-window",
+    "infra:exclusive",
+    "infra:final-snapshot",
+    "infra:image-owner",
+    "infra:kept-for",
+    "infra:owner",
+    "infra:shape",
+];
+
+/// What is about to become ours, though its tags do not say so yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopting {
+    pub identity: Identity,
+    /// Its id, ARN or name in AWS.
+    pub id: String,
+    /// The user's own tags of the file.
+    pub user: Tags,
+}
+
+impl Adopting {
+    /// These tags of nobody's as if they were of this identity: those that the file speaks of are the user's own.
+    #[must_use]
+    pub fn claim(&self, tags: &Tags) -> Tagged {
+        let known = |(key, value): (&String, &String)| {
+            Some((key.clone(), value.clone())).filter(|_| self.user.contains_key(key))
+        };
+        Tagged { identity: self.identity.clone(), user: tags.iter().filter_map(known).collect(), deposed: false }
+    }
+}
+
 /// The tags to write and the keys to remove, to come from the user tags `old` to `new`.
 #[must_use]
 pub fn change(identity: &Identity, old: &Tags, new: &Tags) -> (Tags, Vec<String>) {

@@ -122,7 +122,7 @@ impl Run {
             }
             Verb::Depose(live) => {
                 let mark = Tags::from([(DEPOSED.to_owned(), "true".to_owned())]);
-                self.write(|| driver.tag(live, &mark)).await?;
+                self.write(|| driver.tag(live, &mark, &[])).await?;
                 None
             }
             Verb::Delete(live) => {

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use jiff::SignedDuration;
 use tokio::sync::watch;
 
+use super::history::{self, Under};
 use super::plan::{Saved, show};
 use super::session::{self, Session};
 use super::{Ended, Format, Selection, Source, print, say};
@@ -147,9 +148,8 @@ pub async fn write(
         Some(_) => None,
         None => Some(lock.wait(Holder::this(again), writing.patience()?, |who| say(&format!("Waiting: {who}"))).await?),
     };
-    let held_lock = held.as_ref();
     let ended = async {
-        if let Some(held) = held_lock {
+        if let Some(held) = &held {
             settle(session, &scope, held).await?;
         }
         let plan = ready(session.plan(&scope, desired).await?)?;
@@ -162,7 +162,7 @@ pub async fn write(
         };
         let report = match agreed {
             Ok(()) if plan.is_empty() => Ok(None),
-            Ok(()) => Ok(Some(carry_out(session, &plan, scope, writing, again, held_lock).await)),
+            Ok(()) => Ok(Some(carry_out(session, &plan, scope, writing, again, held.as_ref()).await)),
             Err(refused) => Err(refused),
         };
         if writing.format == Format::Json {
@@ -222,10 +222,11 @@ async fn carry_out(
 ) -> Report {
     // Only from here on is there something in flight: before, an interruption simply ends the program.
     let (signal, listening) = listen(held.map(Held::lost));
-    let started = Instant::now();
+    let (started, under) = (Instant::now(), Under::way(again));
     let guard = held.map_or_else(Guard::none, Held::guard);
     let run = crate::address::hex(&rand::random::<[u8; 8]>());
-    let context = Context { drivers: crate::kinds::drivers(&session.aws), scope: scope.afresh(), guard, run };
+    let (drivers, scope) = (crate::kinds::drivers(&session.aws), scope.afresh());
+    let context = Context { drivers, scope, guard, run: run.clone() };
     let mut progress = progress::Progress::new(plan.steps.node_count(), writing.format);
     let report =
         apply(plan, Arc::new(context), usize::from(writing.parallel), signal, |event| progress.show(&event)).await;
@@ -237,6 +238,8 @@ async fn carry_out(
             print(&report::awaits_release(plan));
         }
     }
+    let record = history::of_apply(&under, plan, &report, (held.map(|held| held.number), &run));
+    history::record(&session.aws, (&plan.project, &plan.environment), &record).await;
     report
 }
 

@@ -242,7 +242,8 @@ async fn release_all(
     goal: Goal,
 ) -> Result<Ended> {
     let names: Vec<&str> = stage.parts.iter().map(|parts| parts.service.as_str()).collect();
-    let again = format!("infra bluegreen run {} {}", stage.name(), names.join(" "));
+    let verb = if goal == Goal::Deployed { "deploy" } else { "run" };
+    let again = format!("infra bluegreen {verb} {} {}", stage.name(), names.join(" "));
     let timeline = Timeline::begin(stage.name(), format);
     let work = async |releases: Vec<Release>| {
         let id = format!(

@@ -12,11 +12,11 @@ use crate::check::{self, Checked};
 use crate::desired::Desired;
 use crate::diagnostic::{self, Diagnostic};
 use crate::environment::{self, Facts, Loaded};
-use crate::kind::{Drivers, Failure, Scope};
+use crate::kind::{Drivers, Failure, Live, Scope};
 use crate::kinds;
 use crate::live::{self, Place};
 use crate::plan::{Plan, Snapshot};
-use crate::value::Outputs;
+use crate::value::{Fields, Outputs};
 
 /// A connection to the account that an environment names.
 pub struct Session {
@@ -106,7 +106,11 @@ pub fn check(loaded: &Loaded, desired: &Desired, format: Format) -> Result<Check
 impl Session {
     /// Connects, and refuses the wrong account.
     pub async fn connect(account: &str, region: &str) -> Result<Self> {
-        let aws = Arc::new(Aws::connect(region).await);
+        Self::with(Aws::connect(region).await, account).await
+    }
+
+    async fn with(aws: Aws, account: &str) -> Result<Self> {
+        let aws = Arc::new(aws);
         let place = Place::find(&aws).await.map_err(unreachable_aws)?;
         if place.account != account {
             bail!(
@@ -121,10 +125,19 @@ impl Session {
 
     /// Connects to where the file points, and expands it with what is found there.
     pub async fn open(loaded: &Loaded) -> Result<(Self, Desired)> {
-        let session = Self::connect(&loaded.file.account, &loaded.file.region).await?;
-        let facts = Facts { zones: Some(session.place.zones.clone()), existing: session.existing(loaded).await? };
+        Self::connect(&loaded.file.account, &loaded.file.region).await?.expand(loaded).await
+    }
+
+    /// The same through clients that cannot write.
+    pub async fn look(loaded: &Loaded) -> Result<(Self, Desired)> {
+        let aws = Aws::connect(&loaded.file.region).await.reads_only();
+        Self::with(aws, &loaded.file.account).await?.expand(loaded).await
+    }
+
+    async fn expand(self, loaded: &Loaded) -> Result<(Self, Desired)> {
+        let facts = Facts { zones: Some(self.place.zones.clone()), existing: self.existing(loaded).await? };
         let desired = desired(loaded, &facts)?;
-        Ok((session, desired))
+        Ok((self, desired))
     }
 
     /// The outputs of what the file refers to in other environments of the project.
@@ -165,10 +178,15 @@ impl Session {
 
     /// The plan from what is live to `desired`.
     pub async fn plan(&self, scope: &Scope, desired: &Desired) -> Result<Plan> {
+        Ok(self.compare(scope, desired).await?.0)
+    }
+
+    /// The plan, and what is live.
+    pub async fn compare(&self, scope: &Scope, desired: &Desired) -> Result<(Plan, Vec<Live<Fields>>)> {
         let mut snapshot = self.snapshot(scope).await?;
         let unread = crate::plan::unread(desired, &snapshot.live);
         snapshot.revisions = live::revisions(&self.aws, unread).await?;
-        Ok(crate::plan::plan(desired, &snapshot)?)
+        Ok((crate::plan::plan(desired, &snapshot)?, snapshot.live))
     }
 }
 

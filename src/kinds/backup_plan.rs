@@ -2,15 +2,18 @@
 //!
 //! Its selections say what. AWS can neither change nor tag them: a changed one is made anew before the old one goes.
 
+mod lifecycle;
+
 use std::sync::Arc;
 
 use aws_sdk_backup::types::{
     BackupPlan as Found, BackupPlanInput, BackupRule as FoundRule, BackupRuleInput, BackupSelection, CopyAction,
-    Lifecycle,
 };
 use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use self::lifecycle::{days, lifecycle};
 
 use super::backup_vault::{read_tags, write_tags};
 use super::{adopt, tagging};
@@ -215,9 +218,9 @@ impl Kind for BackupPlan {
         Ok(get(aws, id).await?.map_or(Progress::Gone, |(arn, _)| Progress::ready([("arn", arn), ("id", id.clone())])))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
         match live.outputs.get("arn") {
-            Some(arn) => write_tags(aws, arn, tags.clone(), Vec::new()).await,
+            Some(arn) => write_tags(aws, arn, set.clone(), gone.to_vec()).await,
             None => Ok(()),
         }
     }
@@ -336,19 +339,6 @@ fn check_name(path: &str, name: &str, limit: usize) -> Option<Problem> {
     Some(Problem::new(path, format!("AWS Backup does not take the name `{name}`")).help(help))
 }
 
-fn lifecycle(delete: Option<u32>, cold: Option<u32>) -> Option<Lifecycle> {
-    let lifecycle = Lifecycle::builder().set_delete_after_days(delete.map(i64::from));
-    let lifecycle = lifecycle.set_move_to_cold_storage_after_days(cold.map(i64::from)).build();
-    (delete.is_some() || cold.is_some()).then_some(lifecycle)
-}
-
-/// Days to deletion and to cold storage. AWS says -1 where nothing was said.
-fn days(lifecycle: Option<&Lifecycle>) -> (Option<u32>, Option<u32>) {
-    let days = |days: Option<i64>| days.and_then(|days| u32::try_from(days).ok());
-    let delete = days(lifecycle.and_then(Lifecycle::delete_after_days));
-    (delete, days(lifecycle.and_then(Lifecycle::move_to_cold_storage_after_days)))
-}
-
 /// All plans of the environment, read once: vaults are looked for where plans copy to.
 pub(super) async fn all(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Live<BackupPlan>>>> {
     let read = || async {
@@ -360,8 +350,12 @@ pub(super) async fn all(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Live<BackupP
             scope.names.get(&identity.address).cloned().unwrap_or_else(|| identity.aws_name(NAME_LIMIT))
         };
         let wanted: Vec<String> = scope.wanted(BackupPlan::NAME).map(name).collect();
-        let candidates = summaries(aws).await?.into_iter().filter(|(name, _, arn)| {
-            index.contains_key(arn) || wanted.contains(name) || name.starts_with(&scope.prefix())
+        let candidates = summaries(aws).await?.into_iter().filter(|(name, id, arn)| {
+            // What is being adopted stands in the index under what it was called: its id, here.
+            index.contains_key(arn)
+                || index.contains_key(id)
+                || wanted.contains(name)
+                || name.starts_with(&scope.prefix())
         });
         let reads = candidates.map(|(_, id, arn)| async move { read(aws, &id, &arn).await });
         let found = try_join_all(reads).await?.into_iter().flatten();
@@ -395,7 +389,7 @@ async fn get(aws: &Aws, id: &str) -> Result<Option<(String, Found)>> {
 
 /// The plan as ours, where its tags say so.
 async fn read(aws: &Aws, id: &str, arn: &str) -> Result<Option<Live<BackupPlan>>> {
-    let Some(tagged) = read_tags(aws, arn).await?.and_then(|tags| tags::decode(&tags)) else { return Ok(None) };
+    let Some(tagged) = read_tags(aws, arn).await?.and_then(|tags| aws.tagged(&tags)) else { return Ok(None) };
     let (plan, selections) = tokio::try_join!(get(aws, id), selections(aws, id))?;
     let Some((_, plan)) = plan else { return Ok(None) };
     let spec = BackupPlan {
@@ -484,7 +478,10 @@ mod tests {
 
     #[test]
     fn what_is_kept_for_ever_is_said_as_minus_one() {
-        let never = Lifecycle::builder().delete_after_days(-1).move_to_cold_storage_after_days(-1).build();
+        let never = aws_sdk_backup::types::Lifecycle::builder()
+            .delete_after_days(-1)
+            .move_to_cold_storage_after_days(-1)
+            .build();
         assert_eq!(days(Some(&never)), (None, None));
         assert_eq!(days(lifecycle(Some(30), None).as_ref()), (Some(30), None));
         assert_eq!(lifecycle(None, None), None);

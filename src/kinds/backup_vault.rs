@@ -131,8 +131,8 @@ impl Kind for BackupVault {
         }))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        write_tags(aws, &live.id, tags.clone(), Vec::new()).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &live.id, set.clone(), gone.to_vec()).await
     }
 }
 
@@ -216,7 +216,7 @@ async fn read(there: &Aws, vault: &Vault, region: Option<&str>) -> Result<Option
     let arn = vault.backup_vault_arn().unwrap_or_default();
     let name = vault.backup_vault_name().unwrap_or_default();
     let Some(tags) = read_tags(there, arn).await? else { return Ok(None) };
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = there.tagged(&tags) else { return Ok(None) };
     let spec = BackupVault {
         name: Some(name.to_owned()),
         region: region.map(str::to_owned),

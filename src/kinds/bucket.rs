@@ -227,8 +227,8 @@ impl Kind for Bucket {
         Ok(Progress::ready([("arn", arn(id, &region)), ("name", id.clone()), ("domain", domain(id, &region))]))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        retag(aws, &live.id, tags.clone(), &[]).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        retag(aws, &live.id, set.clone(), gone).await
     }
 }
 

@@ -83,7 +83,7 @@ impl Kind for CacheParameterGroup {
         let found = all.iter().filter(|group| candidates.has(group.arn(), group.cache_parameter_group_name()));
         let reads = found.map(async |group| {
             let tags = elasticache::tags_of(aws, group.arn().unwrap_or_default()).await?;
-            match scope.ours(Self::NAME, &tags) {
+            match scope.tagged(aws, Self::NAME, &tags) {
                 Some(tagged) => live(aws, group, tagged).await.map(Some),
                 None => Ok(None),
             }
@@ -136,8 +136,8 @@ impl Kind for CacheParameterGroup {
         elasticache::retag(aws, rds::arn(live)?, &encode(&live.spec.tags), &encode(&self.tags)).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        elasticache::tag(aws, rds::arn(live)?, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        elasticache::write_tags(aws, rds::arn(live)?, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -73,7 +73,7 @@ impl Kind for CacheSubnetGroup {
         let found = all.iter().filter(|group| candidates.has(group.arn(), group.cache_subnet_group_name()));
         let reads = found.map(async |group| {
             let tags = elasticache::tags_of(aws, group.arn().unwrap_or_default()).await?;
-            Ok::<_, Failure>(scope.ours(Self::NAME, &tags).map(|tagged| live(group, tagged)))
+            Ok::<_, Failure>(scope.tagged(aws, Self::NAME, &tags).map(|tagged| live(group, tagged)))
         });
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
@@ -110,8 +110,8 @@ impl Kind for CacheSubnetGroup {
         elasticache::retag(aws, rds::arn(live)?, &encode(&live.spec.tags), &encode(&self.tags)).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        elasticache::tag(aws, rds::arn(live)?, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        elasticache::write_tags(aws, rds::arn(live)?, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -180,14 +180,14 @@ impl Certificate {
             other => other?,
         };
         let pair = |tag: &Tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned());
-        let Some(tagged) = scope.ours(Self::NAME, &tags.tags().iter().map(pair).collect()) else { return Ok(None) };
+        let Some(tagged) = scope.tagged(aws, Self::NAME, &tags.tags().iter().map(pair).collect()) else { return Ok(None) };
         let spec = Self::from_live(&detail, tagged.user.clone());
         let mut live = Live::new(tagged, arn, spec);
         live.outputs = outputs(&detail);
         match state(&detail) {
             Progress::Waiting { on } | Progress::Early { on, .. } => {
                 live.health = Health::Pending;
-                live.notes.push(format!("it waits for {on}"));
+                live.notes.push(format!("it waits for {on}").into());
             }
             Progress::Failed { why } => live.health = Health::Failed(why),
             Progress::Ready(_) | Progress::Gone => {}
@@ -316,8 +316,13 @@ impl Kind for Certificate {
 
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         let (set, gone) = tags::change(&live.identity, &live.spec.tags, &self.tags);
+        Self::tag(aws, live, &set, &gone).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
         if !set.is_empty() {
-            Self::tag(aws, live, &set).await?;
+            let request = aws.acm().add_tags_to_certificate().certificate_arn(&live.id);
+            aws.call("acm:AddTagsToCertificate", request.set_tags(Some(sdk_tags(set)?)).send()).await?;
         }
         if !gone.is_empty() {
             // The value must be left out, or AWS removes the tag only where it has that value.
@@ -327,11 +332,6 @@ impl Kind for Certificate {
             aws.call("acm:RemoveTagsFromCertificate", request.set_tags(Some(gone)).send()).await?;
         }
         Ok(())
-    }
-
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        let request = aws.acm().add_tags_to_certificate().certificate_arn(&live.id);
-        aws.call("acm:AddTagsToCertificate", request.set_tags(Some(sdk_tags(tags)?)).send()).await.map(drop)
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -102,7 +102,7 @@ impl Kind for CompositeAlarm {
         Ok(found
             .composite
             .iter()
-            .filter_map(|(alarm, tags)| Some(live(alarm, scope.ours(Self::NAME, tags)?)))
+            .filter_map(|(alarm, tags)| Some(live(alarm, scope.tagged(aws, Self::NAME, tags)?)))
             .collect())
     }
 
@@ -139,6 +139,13 @@ impl Kind for CompositeAlarm {
         let change = tags::change(&live.identity, &there.tags, &wanted.tags);
         match live.outputs.get("arn") {
             Some(arn) => alarms::retag(aws, arn, change).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        match live.outputs.get("arn") {
+            Some(arn) => alarms::retag(aws, arn, (set.clone(), gone.to_vec())).await,
             None => Ok(()),
         }
     }

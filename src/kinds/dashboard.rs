@@ -107,6 +107,13 @@ impl Kind for Dashboard {
         }
     }
 
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        match live.outputs.get("arn") {
+            Some(arn) => alarms::retag(aws, arn, (set.clone(), gone.to_vec())).await,
+            None => Ok(()),
+        }
+    }
+
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let request = aws.cloudwatch().delete_dashboards().dashboard_names(&live.id);
         aws.call("cloudwatch:DeleteDashboards", request.send()).await.map(drop)
@@ -153,7 +160,7 @@ async fn body(aws: &Aws, name: &str) -> Result<Option<(String, String)>> {
 
 async fn read(aws: &Aws, name: &str) -> Result<Option<Live<Dashboard>>> {
     let Some((arn, text)) = body(aws, name).await? else { return Ok(None) };
-    let tagged = alarms::tags(aws, &arn).await?.and_then(|tags| tags::decode(&tags));
+    let tagged = alarms::tags(aws, &arn).await?.and_then(|tags| aws.tagged(&tags));
     let Some(tagged) = tagged else { return Ok(None) };
     let body: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
         Failure::new("cloudwatch:GetDashboard", "NotJson", format!("the dashboard {name}: {error}"))

@@ -196,7 +196,7 @@ impl Kind for DbInstance {
         let found = aws.call("rds:DescribeDBInstances", pages.collect::<Result<Vec<_>, _>>()).await?;
         let read = |instance: &aws_sdk_rds::types::DbInstance| {
             let tags = rds::read_tags(instance.tag_list());
-            Some(rds_instance::live(instance, &tags, scope.ours(Self::NAME, &tags)?))
+            Some(rds_instance::live(instance, &tags, scope.tagged(aws, Self::NAME, &tags)?))
         };
         Ok(found.iter().filter_map(read).collect())
     }
@@ -241,6 +241,10 @@ impl Kind for DbInstance {
             aws.call("rds:ModifyDBInstance", request.send()).await?;
         }
         Ok(())
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        rds::write_tags(aws, rds::arn(live)?, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

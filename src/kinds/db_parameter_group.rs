@@ -80,7 +80,7 @@ impl Kind for DbParameterGroup {
             rds::candidates(aws, scope, all, |group| (group.db_parameter_group_arn(), group.db_parameter_group_name()));
         let reads = found.await?.into_iter().map(async |group| {
             let tags = rds::tags_of(aws, group.db_parameter_group_arn().unwrap_or_default()).await?;
-            match scope.ours(Self::NAME, &tags) {
+            match scope.tagged(aws, Self::NAME, &tags) {
                 Some(tagged) => live(aws, &group, tagged).await.map(Some),
                 None => Ok(None),
             }
@@ -132,8 +132,8 @@ impl Kind for DbParameterGroup {
         rds::retag(aws, rds::arn(live)?, &encode(&live.spec.tags), &encode(&self.tags)).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        rds::tag(aws, rds::arn(live)?, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        rds::write_tags(aws, rds::arn(live)?, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

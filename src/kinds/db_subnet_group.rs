@@ -75,7 +75,7 @@ impl Kind for DbSubnetGroup {
             rds::candidates(aws, scope, all, |group| (group.db_subnet_group_arn(), group.db_subnet_group_name()));
         let reads = found.await?.into_iter().map(async |group| {
             let tags = rds::tags_of(aws, group.db_subnet_group_arn().unwrap_or_default()).await?;
-            Ok::<_, Failure>(scope.ours(Self::NAME, &tags).map(|tagged| live(&group, tagged)))
+            Ok::<_, Failure>(scope.tagged(aws, Self::NAME, &tags).map(|tagged| live(&group, tagged)))
         });
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
@@ -113,8 +113,8 @@ impl Kind for DbSubnetGroup {
         rds::retag(aws, rds::arn(live)?, &encode(&live.spec.tags), &encode(&self.tags)).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        rds::tag(aws, rds::arn(live)?, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        rds::write_tags(aws, rds::arn(live)?, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::address::{Address, Identity};
 use crate::aws::Aws;
 use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
-use crate::tags::{Tagged, Tags};
+use crate::tags::{self, Adopting, Tagged, Tags};
 use crate::value::Arg;
 
 /// How the name of the record of ownership begins.
@@ -182,8 +182,12 @@ impl Kind for DnsRecord {
         zones.extend(candidates.iter().map(|zone| route53::zone_id(zone.id()).to_owned()));
         let reads = zones.iter().map(|zone| async move {
             let sets = route53::records(aws, zone).await?;
-            let live = sets.iter().filter_map(|set| owned(zone, set, &sets));
-            Ok::<_, Failure>(live.collect::<Vec<_>>())
+            let mut live: Vec<_> = sets.iter().filter_map(|set| owned(zone, set, &sets)).collect();
+            let nobodys =
+                |id: &str| aws.adopting().filter(|one| one.id == id && !live.iter().any(|live| live.id == id));
+            let adopted: Vec<_> = sets.iter().filter_map(|set| adopted(zone, set, &nobodys)).collect();
+            live.extend(adopted);
+            Ok::<_, Failure>(live)
         });
         let all = try_join_all(reads).await?.into_iter().flatten();
         Ok(all.filter(|live| scope.owns(Self::NAME, &live.identity)).collect())
@@ -212,6 +216,19 @@ impl Kind for DnsRecord {
         let mark = ownership(self.host.get()?, self.kind, &live.identity)?;
         let changes = vec![(ChangeAction::Upsert, self.set()?), (ChangeAction::Upsert, mark)];
         route53::change(aws, self.zone_id.get()?, changes).await
+    }
+
+    /// The record beside it is what tags are elsewhere.
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        let (zone, host, kind) = (live.spec.zone_id.get()?, live.spec.host.get()?, live.spec.kind);
+        if let Some(tagged) = tags::decode(set) {
+            return route53::change(aws, zone, vec![(ChangeAction::Upsert, ownership(host, kind, &tagged.identity)?)])
+                .await;
+        }
+        match route53::record(aws, zone, &mark_name(host, kind), &RrType::Txt).await? {
+            Some(mark) if !gone.is_empty() => route53::change(aws, zone, vec![(ChangeAction::Delete, mark)]).await,
+            _ => Ok(()),
+        }
     }
 
     /// Route 53 deletes only what is named with all of its values, so these are read again.
@@ -317,6 +334,20 @@ fn owned(zone: &str, mark: &ResourceRecordSet, all: &[ResourceRecordSet]) -> Opt
     let mut spec = DnsRecord::from_live(zone, &host, kind, all.iter().find(same));
     spec.normalize();
     let id = format!("{zone}/{host}/{}", kind.word());
+    Some(Live::new(tagged, id, spec).output("host", host))
+}
+
+/// A record of nobody's that is being adopted.
+fn adopted<'a>(
+    zone: &str,
+    set: &ResourceRecordSet,
+    nobodys: &impl Fn(&str) -> Option<&'a Adopting>,
+) -> Option<Live<DnsRecord>> {
+    let (host, kind) = (route53::plain(set.name()), RecordType::read(set.r#type().as_str())?);
+    let id = format!("{zone}/{host}/{}", kind.word());
+    let tagged = nobodys(&id)?.claim(&Tags::new());
+    let mut spec = DnsRecord::from_live(zone, &host, kind, Some(set));
+    spec.normalize();
     Some(Live::new(tagged, id, spec).output("host", host))
 }
 

@@ -19,8 +19,11 @@ pub fn sdk_tags(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// The filters that leave only this environment's resources.
-pub fn ours(scope: &Scope) -> Vec<Filter> {
+/// The filters that leave only this environment's resources, and none where something else is being adopted.
+pub fn ours(aws: &Aws, scope: &Scope) -> Vec<Filter> {
+    if aws.adopting().is_some() {
+        return Vec::new();
+    }
     vec![
         filter(&format!("tag:{PROJECT}"), [&scope.project]),
         filter(&format!("tag:{ENVIRONMENT}"), [&scope.environment]),
@@ -37,17 +40,17 @@ pub fn read_tags(tags: &[Tag]) -> Tags {
     tags.iter().filter_map(pair).collect()
 }
 
-/// Writes these tags beside those that are there.
-pub async fn tag(aws: &Aws, id: &str, tags: &Tags) -> Result<()> {
-    let request = aws.ec2().create_tags().resources(id).set_tags(Some(sdk_tags(tags)));
-    aws.call("ec2:CreateTags", request.send()).await.map(drop)
-}
-
 /// Brings the user's tags of a resource from `old` to `new`.
 pub async fn retag(aws: &Aws, id: &str, identity: &Identity, old: &Tags, new: &Tags) -> Result<()> {
     let (set, gone) = tags::change(identity, old, new);
+    write_tags(aws, id, &set, &gone).await
+}
+
+/// Writes tags beside those that are there, and removes some.
+pub async fn write_tags(aws: &Aws, id: &str, set: &Tags, gone: &[String]) -> Result<()> {
     if !set.is_empty() {
-        tag(aws, id, &set).await?;
+        let request = aws.ec2().create_tags().resources(id).set_tags(Some(sdk_tags(set)));
+        aws.call("ec2:CreateTags", request.send()).await?;
     }
     if !gone.is_empty() {
         let gone = gone.iter().map(|key| Tag::builder().key(key).build()).collect();

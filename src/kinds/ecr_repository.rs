@@ -194,8 +194,8 @@ impl Kind for EcrRepository {
         }))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        write_tags(aws, live, tags, Vec::new()).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, live, set, gone.to_vec()).await
     }
 }
 
@@ -292,7 +292,7 @@ async fn read(aws: &Aws, repository: &Repository) -> Result<Option<Live<EcrRepos
     let request = aws.ecr().list_tags_for_resource().resource_arn(repository.repository_arn().unwrap_or_default());
     let Some(answer) = found(aws.call("ecr:ListTagsForResource", request.send()).await)? else { return Ok(None) };
     let tags: Tags = answer.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
     let (lifecycle, policy) = tokio::try_join!(lifecycle(aws, name), policy(aws, name))?;
     let immutable = matches!(
         repository.image_tag_mutability(),

@@ -23,12 +23,17 @@ pub fn read_tags(tags: &[Tag]) -> Tags {
 /// Brings the tags of ours on a resource from `before` to `after`.
 pub async fn retag(aws: &Aws, arn: &str, before: &Tags, after: &Tags) -> Result<()> {
     let (set, gone) = tags::difference(before, after);
+    write_tags(aws, arn, &set, &gone).await
+}
+
+/// Writes tags beside those that are there, and removes some.
+pub async fn write_tags(aws: &Aws, arn: &str, set: &Tags, gone: &[String]) -> Result<()> {
     if !set.is_empty() {
-        let request = aws.ecs().tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(&set)));
+        let request = aws.ecs().tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(set)));
         aws.call("ecs:TagResource", request.send()).await?;
     }
     if !gone.is_empty() {
-        let request = aws.ecs().untag_resource().resource_arn(arn).set_tag_keys(Some(gone));
+        let request = aws.ecs().untag_resource().resource_arn(arn).set_tag_keys(Some(gone.to_vec()));
         aws.call("ecs:UntagResource", request.send()).await?;
     }
     Ok(())

@@ -92,7 +92,7 @@ impl Kind for EcsCluster {
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let clusters = ecs::clusters(aws, scope).await?;
         let read = |cluster: &Cluster| {
-            let tagged = scope.ours(Self::NAME, &ecs::read_tags(cluster.tags()))?;
+            let tagged = scope.tagged(aws, Self::NAME, &ecs::read_tags(cluster.tags()))?;
             Some(live(cluster, tagged))
         };
         Ok(clusters.iter().filter_map(read).collect())
@@ -133,6 +133,10 @@ impl Kind for EcsCluster {
         }
         let encode = |tags| tags::encode(&live.identity, tags);
         ecs::retag(aws, &live.id, &encode(&live.spec.tags), &encode(&self.tags)).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ecs::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_ecs::types::{
     AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, CapacityProviderStrategyItem, LaunchType,
-    LoadBalancer as SdkLoadBalancer, NetworkConfiguration, PropagateTags, Service as Found,
-    ServiceConnectConfiguration,
+    LoadBalancer as SdkLoadBalancer, NetworkConfiguration, Service as Found, ServiceConnectConfiguration,
 };
 use futures::future::try_join_all;
 use schemars::JsonSchema;
@@ -234,7 +233,7 @@ impl Kind for EcsService {
         let found = try_join_all(reads).await?;
         let read = |service: &Found| {
             let tags = ecs::read_tags(service.tags());
-            let tagged = scope.ours(Self::NAME, &tags)?;
+            let tagged = scope.tagged(aws, Self::NAME, &tags)?;
             (service.status() != Some("INACTIVE")).then(|| live(service, &tags, tagged))
         };
         Ok(found.iter().flatten().filter_map(read).collect())
@@ -303,6 +302,10 @@ impl Kind for EcsService {
             }
         }
         ecs::retag(aws, &live.id, &there.all_tags(&live.identity), &wanted.all_tags(&live.identity)).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ecs::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -437,24 +440,6 @@ impl EcsService {
             tags.insert(AUTOSCALED.to_owned(), "yes".to_owned());
         }
         tags
-    }
-}
-
-impl Propagate {
-    fn sdk(self) -> PropagateTags {
-        match self {
-            Self::None => PropagateTags::None,
-            Self::Service => PropagateTags::Service,
-            Self::TaskDefinition => PropagateTags::TaskDefinition,
-        }
-    }
-
-    pub(super) fn of(found: Option<&PropagateTags>) -> Self {
-        match found {
-            Some(PropagateTags::Service) => Self::Service,
-            Some(PropagateTags::TaskDefinition) => Self::TaskDefinition,
-            _ => Self::None,
-        }
     }
 }
 

@@ -31,10 +31,10 @@ impl Kind for ElasticIp {
     const OUTPUTS: &'static [&'static str] = &["id", "public_ip"];
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        let request = aws.ec2().describe_addresses().set_filters(Some(ec2::ours(scope)));
+        let request = aws.ec2().describe_addresses().set_filters(Some(ec2::ours(aws, scope)));
         let answer = aws.call("ec2:DescribeAddresses", request.send()).await?;
         let read = |address: &aws_sdk_ec2::types::Address| {
-            let tagged = scope.ours(Self::NAME, &ec2::read_tags(address.tags()))?;
+            let tagged = scope.tagged(aws, Self::NAME, &ec2::read_tags(address.tags()))?;
             let id = address.allocation_id()?;
             let live = Live::new(tagged.clone(), id, Self { tags: tagged.user });
             Some(live.output("id", id).output("public_ip", address.public_ip().unwrap_or_default()))
@@ -52,6 +52,10 @@ impl Kind for ElasticIp {
 
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ec2::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -53,20 +53,21 @@ impl Candidates {
     }
 }
 
-/// Writes tags, whatever others there are.
-pub async fn tag(aws: &Aws, arn: &str, tags: &Tags) -> Result<()> {
-    let request = aws.elasticache().add_tags_to_resource().resource_name(arn).set_tags(Some(sdk_tags(tags)));
-    aws.call("elasticache:AddTagsToResource", request.send()).await.map(drop)
-}
-
 /// Brings the tags of ours on a resource from `before` to `after`.
 pub async fn retag(aws: &Aws, arn: &str, before: &Tags, after: &Tags) -> Result<()> {
     let (set, gone) = tags::difference(before, after);
+    write_tags(aws, arn, &set, &gone).await
+}
+
+/// Writes tags beside those that are there, and removes some.
+pub async fn write_tags(aws: &Aws, arn: &str, set: &Tags, gone: &[String]) -> Result<()> {
     if !set.is_empty() {
-        tag(aws, arn, &set).await?;
+        let request = aws.elasticache().add_tags_to_resource().resource_name(arn).set_tags(Some(sdk_tags(set)));
+        aws.call("elasticache:AddTagsToResource", request.send()).await?;
     }
     if !gone.is_empty() {
-        let request = aws.elasticache().remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(gone));
+        let request =
+            aws.elasticache().remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(gone.to_vec()));
         aws.call("elasticache:RemoveTagsFromResource", request.send()).await?;
     }
     Ok(())

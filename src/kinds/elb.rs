@@ -115,7 +115,7 @@ pub async fn target_groups(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Found<Tar
 pub async fn listeners(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Found<Listener>>>> {
     let read = || async {
         let (balancers, index) = tokio::try_join!(load_balancers(aws, scope), tagging::index(aws, scope))?;
-        let ours = ours::<super::load_balancer::LoadBalancer, _>(scope, &balancers);
+        let ours = ours::<super::load_balancer::LoadBalancer, _>(aws, scope, &balancers);
         let elsewhere = index.keys().filter_map(|arn| parent(arn, "listener", "loadbalancer"));
         let parents: BTreeSet<String> = ours.map(|found| found.arn.clone()).chain(elsewhere).collect();
         let reads = parents.into_iter().map(|arn| async move {
@@ -132,7 +132,7 @@ pub async fn listeners(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Found<Listene
 pub async fn rules(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Found<Rule>>>> {
     let read = || async {
         let (listeners, index) = tokio::try_join!(listeners(aws, scope), tagging::index(aws, scope))?;
-        let ours = ours::<super::listener::Listener, _>(scope, &listeners);
+        let ours = ours::<super::listener::Listener, _>(aws, scope, &listeners);
         let elsewhere = index.keys().filter_map(|arn| listener_of(arn));
         let parents: BTreeSet<String> = ours.map(|found| found.arn.clone()).chain(elsewhere).collect();
         let reads = parents.into_iter().map(|arn| async move { found(rules_of(aws, &arn).await) });
@@ -151,8 +151,8 @@ pub async fn rules_of(aws: &Aws, listener: &str) -> Result<Vec<Rule>> {
 }
 
 /// Those that are ours and of the kind `K`.
-pub fn ours<'a, K: Kind, T>(scope: &'a Scope, all: &'a [Found<T>]) -> impl Iterator<Item = &'a Found<T>> {
-    all.iter().filter(|found| scope.ours(K::NAME, &found.tags).is_some())
+pub fn ours<'a, K: Kind, T>(aws: &'a Aws, scope: &'a Scope, all: &'a [Found<T>]) -> impl Iterator<Item = &'a Found<T>> {
+    all.iter().filter(|found| scope.tagged(aws, K::NAME, &found.tags).is_some())
 }
 
 /// The ARN of a rule's listener.
@@ -267,20 +267,20 @@ fn sdk_tags(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
-/// Writes these tags beside the others.
-pub async fn tag(aws: &Aws, arn: &str, tags: &Tags) -> Result<()> {
-    let request = aws.elb().add_tags().resource_arns(arn).set_tags(Some(sdk_tags(tags)));
-    aws.call("elb:AddTags", request.send()).await.map(drop)
-}
-
 /// Brings the user's tags of a resource from `old` to `new`.
 pub async fn retag(aws: &Aws, arn: &str, identity: &Identity, old: &Tags, new: &Tags) -> Result<()> {
     let (set, gone) = tags::change(identity, old, new);
+    write_tags(aws, arn, &set, &gone).await
+}
+
+/// Writes tags beside those that are there, and removes some.
+pub async fn write_tags(aws: &Aws, arn: &str, set: &Tags, gone: &[String]) -> Result<()> {
     if !set.is_empty() {
-        tag(aws, arn, &set).await?;
+        let request = aws.elb().add_tags().resource_arns(arn).set_tags(Some(sdk_tags(set)));
+        aws.call("elb:AddTags", request.send()).await?;
     }
     if !gone.is_empty() {
-        let request = aws.elb().remove_tags().resource_arns(arn).set_tag_keys(Some(gone));
+        let request = aws.elb().remove_tags().resource_arns(arn).set_tag_keys(Some(gone.to_vec()));
         aws.call("elb:RemoveTags", request.send()).await?;
     }
     Ok(())
@@ -299,8 +299,8 @@ pub async fn holder(aws: &Aws, arn: &str, identity: &Identity, what: &str) -> Re
         _ => {
             let message = format!(
                 "{what} is held by {arn}, which does not carry the tags of this environment and is left alone: \
-                 choose another, or delete it, or adopt it with `infra adopt {} {arn}`",
-                identity.address
+                 choose another, or delete it, or adopt it with `infra adopt {} {} {arn}`",
+                identity.environment, identity.address
             );
             Err(Failure::new("elb:DescribeTags", "HeldByOthers", message))
         }
@@ -336,6 +336,7 @@ mod tests {
             names: BTreeMap::new(),
             regions: BTreeSet::new(),
             zones: BTreeSet::new(),
+            adopting: false,
             memo: crate::aws::Memo::default(),
         }
     }

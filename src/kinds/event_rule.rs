@@ -225,8 +225,8 @@ impl Kind for EventRule {
         }))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        write_tags(aws, live, tags, Vec::new()).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, live, set, gone.to_vec()).await
     }
 }
 
@@ -378,7 +378,7 @@ async fn find(aws: &Aws, name: &str) -> Result<Option<Live<EventRule>>> {
     let read = aws.call("events:ListTagsForResource", request.send());
     let (answer, targets) = tokio::try_join!(read, targets(aws, name))?;
     let tags: Tags = answer.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
     let spec = EventRule {
         name: Some(name.to_owned()),
         description: rule.description().unwrap_or_default().to_owned(),

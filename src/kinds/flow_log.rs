@@ -118,10 +118,10 @@ impl Kind for FlowLog {
         if !tagging::may_exist(aws, scope, Self::NAME, ":vpc-flow-log/").await? {
             return Ok(Vec::new());
         }
-        let pages = aws.ec2().describe_flow_logs().set_filter(Some(ec2::ours(scope))).into_paginator().items().send();
+        let pages = aws.ec2().describe_flow_logs().set_filter(Some(ec2::ours(aws, scope))).into_paginator().items().send();
         let logs = aws.call("ec2:DescribeFlowLogs", pages.collect::<Result<Vec<_>, _>>()).await?;
         let read = |log: &Found| {
-            let tagged = scope.ours(Self::NAME, &ec2::read_tags(log.tags()))?;
+            let tagged = scope.tagged(aws, Self::NAME, &ec2::read_tags(log.tags()))?;
             let id = log.flow_log_id().unwrap_or_default();
             // AWS tells the log group's name, and its ARN as the destination.
             let bucket = log.log_destination_type() == Some(&LogDestinationType::S3);
@@ -142,7 +142,8 @@ impl Kind for FlowLog {
             };
             let failed = log.deliver_logs_status() == Some("FAILED");
             let why = log.deliver_logs_error_message().unwrap_or("it does not say why");
-            let notes = failed.then(|| format!("AWS could not write the last records: {why}")).into_iter().collect();
+            let notes =
+                failed.then(|| format!("AWS could not write the last records: {why}").into()).into_iter().collect();
             Some(Live { notes, ..Live::new(tagged, id, spec).output("id", id) })
         };
         Ok(logs.iter().filter_map(read).collect())
@@ -196,8 +197,8 @@ impl Kind for FlowLog {
         Ok(found.map_or(Progress::Gone, |_| Progress::ready([("id", id.clone())])))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        ec2::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ec2::write_tags(aws, &live.id, set, gone).await
     }
 }
 

@@ -69,7 +69,7 @@ impl Kind for HostedZone {
         let ours: Vec<&Zone> = candidates.iter().collect();
         let tagged = try_join_all(ours.chunks(BATCH).map(|zones| tags_of(aws, zones))).await?.concat();
         let reads = ours.iter().zip(tagged).map(|(zone, tags)| async move {
-            let Some(tagged) = scope.ours(Self::NAME, &tags) else { return Ok(None) };
+            let Some(tagged) = scope.tagged(aws, Self::NAME, &tags) else { return Ok(None) };
             let id = route53::zone_id(zone.id());
             let Some(outputs) = outputs(aws, id).await? else { return Ok(None) };
             let spec = Self { name: route53::plain(zone.name()), tags: tagged.user.clone() };
@@ -96,6 +96,10 @@ impl Kind for HostedZone {
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         let (set, gone) = tags::change(&live.identity, &live.spec.tags, &self.tags);
         write_tags(aws, &live.id, &set, &gone).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -128,8 +132,12 @@ pub async fn candidates(aws: &Aws, scope: &Scope) -> Result<Vec<Zone>> {
     let prefix = reference_prefix(&scope.project, &scope.environment);
     let names = scope.names.iter().filter(|(address, _)| address.kind == HostedZone::NAME);
     let names: Vec<String> = names.map(|(_, name)| route53::plain(name)).collect();
-    let may_be =
-        |zone: &&Zone| zone.caller_reference().starts_with(&prefix) || names.contains(&route53::plain(zone.name()));
+    let adopted = aws.adopting().map(|adopting| route53::zone_id(&adopting.id));
+    let may_be = |zone: &&Zone| {
+        zone.caller_reference().starts_with(&prefix)
+            || names.contains(&route53::plain(zone.name()))
+            || adopted == Some(route53::zone_id(zone.id()))
+    };
     Ok(route53::zones(aws, scope).await?.iter().filter(may_be).cloned().collect())
 }
 

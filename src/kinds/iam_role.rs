@@ -109,7 +109,7 @@ impl Kind for IamRole {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let (roles, sessions) = tokio::try_join!(roles(aws, scope), sessions(aws, scope))?;
-        let ours = roles.iter().filter_map(|role| Some((role, scope.ours(Self::NAME, &read_tags(role.tags()))?)));
+        let ours = roles.iter().filter_map(|role| Some((role, scope.tagged(aws, Self::NAME, &read_tags(role.tags()))?)));
         let reads = ours.map(|(role, tagged)| {
             let listed = sessions.get(role.role_name().unwrap_or_default()).copied();
             async move {
@@ -214,9 +214,8 @@ impl Kind for IamRole {
         }))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        let request = aws.iam().tag_role().role_name(&live.id).set_tags(Some(sdk_tags(tags)?));
-        aws.call("iam:TagRole", request.send()).await.map(drop)
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &live.id, set, gone).await
     }
 }
 
@@ -292,7 +291,7 @@ async fn find(aws: &Aws, name: &str) -> Result<Option<Live<IamRole>>> {
         answer => answer?,
     };
     let Some(role) = answer.role() else { return Ok(None) };
-    let Some(tagged) = tags::decode(&read_tags(role.tags())) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&read_tags(role.tags())) else { return Ok(None) };
     let (attached, inline) = tokio::try_join!(attached(aws, name), inline(aws, name))?;
     let texts = try_join_all(inline.iter().map(|policy| async move {
         let request = aws.iam().get_role_policy().role_name(name).policy_name(policy);
@@ -374,12 +373,16 @@ fn read_tags(tags: &[Tag]) -> Tags {
 
 async fn retag(aws: &Aws, name: &str, identity: &Identity, old: &Tags, new: &Tags) -> Result<()> {
     let (set, gone) = tags::change(identity, old, new);
+    write_tags(aws, name, &set, &gone).await
+}
+
+async fn write_tags(aws: &Aws, name: &str, set: &Tags, gone: &[String]) -> Result<()> {
     if !set.is_empty() {
-        let request = aws.iam().tag_role().role_name(name).set_tags(Some(sdk_tags(&set)?));
+        let request = aws.iam().tag_role().role_name(name).set_tags(Some(sdk_tags(set)?));
         aws.call("iam:TagRole", request.send()).await?;
     }
     if !gone.is_empty() {
-        let request = aws.iam().untag_role().role_name(name).set_tag_keys(Some(gone));
+        let request = aws.iam().untag_role().role_name(name).set_tag_keys(Some(gone.to_vec()));
         aws.call("iam:UntagRole", request.send()).await?;
     }
     Ok(())

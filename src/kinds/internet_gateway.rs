@@ -45,11 +45,11 @@ impl Kind for InternetGateway {
     }
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        let request = aws.ec2().describe_internet_gateways().set_filters(Some(ec2::ours(scope)));
+        let request = aws.ec2().describe_internet_gateways().set_filters(Some(ec2::ours(aws, scope)));
         let pages = request.into_paginator().items().send();
         let gateways = aws.call("ec2:DescribeInternetGateways", pages.collect::<Result<Vec<_>, _>>()).await?;
         let read = |gateway: &aws_sdk_ec2::types::InternetGateway| {
-            let tagged = scope.ours(Self::NAME, &ec2::read_tags(gateway.tags()))?;
+            let tagged = scope.tagged(aws, Self::NAME, &ec2::read_tags(gateway.tags()))?;
             let id = gateway.internet_gateway_id().unwrap_or_default();
             let vpc_id = vpc_of(gateway).map(Arg::from);
             Some(Live::new(tagged.clone(), id, Self { vpc_id, tags: tagged.user }).output("id", id))
@@ -76,6 +76,10 @@ impl Kind for InternetGateway {
             }
         }
         ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ec2::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -112,6 +112,10 @@ impl Kind for IpSet {
         waf::write_tags(aws, &live.id, &set, gone).await
     }
 
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        waf::write_tags(aws, &live.id, set, gone.to_vec()).await
+    }
+
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let (name, id) = waf::name_and_id(&live.id);
         let token = token(aws, &live.id).await?;
@@ -146,7 +150,7 @@ impl Named for IpSet {
             Err(failure) if failure.class == Class::NotFound => return Ok(None),
             other => other?,
         };
-        let (Some(tagged), Some(set)) = (tags::decode(&tags), answer.ip_set) else { return Ok(None) };
+        let (Some(tagged), Some(set)) = (aws.tagged(&tags), answer.ip_set) else { return Ok(None) };
         let mut spec = Self {
             version: Version::read(Some(set.ip_address_version.as_str())),
             name: Some(set.name),

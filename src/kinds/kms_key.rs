@@ -204,8 +204,8 @@ impl Kind for KmsKey {
         })
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        retag(aws, &live.id, &Tags::new(), tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &live.id, set, gone).await
     }
 }
 
@@ -349,12 +349,16 @@ fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>> {
 
 async fn retag(aws: &Aws, id: &str, before: &Tags, after: &Tags) -> Result<()> {
     let (set, gone) = tags::difference(before, after);
+    write_tags(aws, id, &set, &gone).await
+}
+
+async fn write_tags(aws: &Aws, id: &str, set: &Tags, gone: &[String]) -> Result<()> {
     if !set.is_empty() {
-        let request = aws.kms().tag_resource().key_id(id).set_tags(Some(sdk_tags(&set)?));
+        let request = aws.kms().tag_resource().key_id(id).set_tags(Some(sdk_tags(set)?));
         aws.call("kms:TagResource", request.send()).await?;
     }
     if !gone.is_empty() {
-        let request = aws.kms().untag_resource().key_id(id).set_tag_keys(Some(gone));
+        let request = aws.kms().untag_resource().key_id(id).set_tag_keys(Some(gone.to_vec()));
         aws.call("kms:UntagResource", request.send()).await?;
     }
     Ok(())

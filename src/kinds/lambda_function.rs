@@ -282,8 +282,8 @@ impl Kind for LambdaFunction {
         read::progress(aws, id).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        write_tags(aws, live, tags.clone(), Vec::new()).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, live, set.clone(), gone.to_vec()).await
     }
 }
 

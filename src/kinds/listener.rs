@@ -11,7 +11,7 @@ pub use super::elb::Protocol;
 pub use super::elb::action::{Action, FixedResponse, Redirect, WeightedGroup};
 use super::elb::{self, Found};
 use crate::aws::Aws;
-use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -58,7 +58,7 @@ impl Listener {
         Ok(arn.map(|arn| vec![Certificate::builder().certificate_arn(arn).build()]))
     }
 
-    fn read(live: &SdkListener, extra: &[String], tags: Tags) -> (Self, Vec<String>) {
+    fn read(live: &SdkListener, extra: &[String], tags: Tags) -> (Self, Vec<Remark>) {
         let (default_action, notes) = Action::read(live.default_actions());
         let certificate = live.certificates().first().and_then(Certificate::certificate_arn);
         let spec = Self {
@@ -174,14 +174,14 @@ impl Kind for Listener {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let (all, rules) = tokio::try_join!(elb::listeners(aws, scope), elb::rules(aws, scope))?;
-        let reads = elb::ours::<Self, _>(scope, &all).map(|found| async move {
+        let reads = elb::ours::<Self, _>(aws, scope, &all).map(|found| async move {
             let secure = found.item.protocol() == Some(&ProtocolEnum::Https);
             let extra = if secure { elb::found(extra_certificates(aws, &found.arn).await)? } else { Some(Vec::new()) };
             Ok::<_, Failure>(extra.map(|extra| (found, extra)))
         });
         let answers = try_join_all(reads).await?;
         let live = answers.iter().flatten().filter_map(|(found, extra)| {
-            let tagged = scope.ours(Self::NAME, &found.tags)?;
+            let tagged = scope.tagged(aws, Self::NAME, &found.tags)?;
             let (spec, mut notes) = Self::read(&found.item, extra, tagged.user.clone());
             notes.extend(foreign_rules(scope, &found.arn, &rules));
             let mut live = Live::new(tagged, &found.arn, spec).output("arn", &found.arn);
@@ -233,8 +233,8 @@ impl Kind for Listener {
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        elb::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        elb::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -277,13 +277,14 @@ async fn remove(aws: &Aws, listener: &str, arns: &[&String]) -> Result<()> {
     aws.call("elb:RemoveListenerCertificates", request.send()).await.map(drop)
 }
 
-fn foreign_rules(scope: &Scope, listener: &str, rules: &[Found<Rule>]) -> Vec<String> {
+fn foreign_rules(scope: &Scope, listener: &str, rules: &[Found<Rule>]) -> Vec<Remark> {
     let foreign = rules.iter().filter(|rule| {
         elb::listener_of(&rule.arn).as_deref() == Some(listener)
             && scope.ours(super::listener_rule::ListenerRule::NAME, &rule.tags).is_none()
     });
     let priority = |rule: &Found<Rule>| rule.item.priority().unwrap_or_default().to_owned();
-    foreign.map(|rule| format!("the rule with priority {} was added by others", priority(rule))).collect()
+    let note = |rule| Remark::foreign(format!("the rule with priority {} was added by others", priority(rule)));
+    foreign.map(note).collect()
 }
 
 #[cfg(test)]

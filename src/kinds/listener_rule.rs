@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::elb;
 use super::elb::action::Action;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -205,7 +205,7 @@ impl Conditions {
 }
 
 impl ListenerRule {
-    fn read(found: &elb::Found<Rule>, tags: Tags) -> (Self, Vec<String>) {
+    fn read(found: &elb::Found<Rule>, tags: Tags) -> (Self, Vec<Remark>) {
         let (action, notes) = Action::read(found.item.actions());
         let spec = Self {
             listener_arn: elb::listener_of(&found.arn).unwrap_or_default().into(),
@@ -318,7 +318,7 @@ impl Kind for ListenerRule {
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let all = elb::rules(aws, scope).await?;
         let read = |found: &elb::Found<Rule>| {
-            let tagged = scope.ours(Self::NAME, &found.tags)?;
+            let tagged = scope.tagged(aws, Self::NAME, &found.tags)?;
             let (spec, notes) = Self::read(found, tagged.user.clone());
             let mut live = Live::new(tagged, &found.arn, spec).output("arn", &found.arn);
             live.notes = notes;
@@ -358,8 +358,8 @@ impl Kind for ListenerRule {
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        elb::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        elb::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

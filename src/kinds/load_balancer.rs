@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::elb::{self, Found, words};
 use crate::aws::Aws;
-use crate::kind::{Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Failure, Health, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -296,7 +296,7 @@ impl Kind for LoadBalancer {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let (all, listeners) = tokio::try_join!(elb::load_balancers(aws, scope), elb::listeners(aws, scope))?;
-        let reads = elb::ours::<Self, _>(scope, &all).map(|found| async move {
+        let reads = elb::ours::<Self, _>(aws, scope, &all).map(|found| async move {
             let request = aws.elb().describe_load_balancer_attributes().load_balancer_arn(&found.arn);
             let answer = elb::found(aws.call("elb:DescribeLoadBalancerAttributes", request.send()).await)?;
             Ok::<_, Failure>(answer.map(|answer| (found, answer)))
@@ -307,7 +307,7 @@ impl Kind for LoadBalancer {
                 Some((attribute.key()?.to_owned(), attribute.value().unwrap_or_default().to_owned()))
             };
             let attributes = answer.attributes().iter().filter_map(pair).collect();
-            let tagged = scope.ours(Self::NAME, &found.tags)?;
+            let tagged = scope.tagged(aws, Self::NAME, &found.tags)?;
             let spec = Self::read(&found.item, &attributes, tagged.user.clone());
             let mut live = Live::new(tagged, &found.arn, spec);
             (live.outputs, live.health) = (outputs(&found.item), health(&found.item));
@@ -359,8 +359,8 @@ impl Kind for LoadBalancer {
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        elb::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        elb::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -427,7 +427,7 @@ fn notes(
     scope: &Scope,
     balancer: &Found<SdkLoadBalancer>,
     listeners: &[Found<aws_sdk_elasticloadbalancingv2::types::Listener>],
-) -> Vec<String> {
+) -> Vec<Remark> {
     let state = balancer.item.state();
     let impaired = state.and_then(|state| state.code()) == Some(&LoadBalancerStateEnum::ActiveImpaired);
     let reason = state.and_then(|state| state.reason()).unwrap_or_default();
@@ -437,7 +437,8 @@ fn notes(
             && scope.ours(super::listener::Listener::NAME, &listener.tags).is_none()
     });
     let note = |listener: &Found<aws_sdk_elasticloadbalancingv2::types::Listener>| {
-        format!("the listener on port {} was added by others", listener.item.port().unwrap_or_default())
+        let port = listener.item.port().unwrap_or_default();
+        Remark::foreign(format!("the listener on port {port} was added by others"))
     };
-    impaired.into_iter().chain(foreign.map(note)).collect()
+    impaired.into_iter().map(Remark::from).chain(foreign.map(note)).collect()
 }

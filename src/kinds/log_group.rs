@@ -190,8 +190,8 @@ impl Kind for LogGroup {
             .map_or(Progress::Gone, |group| Progress::ready([("arn", arn(&group).to_owned()), ("name", id.clone())])))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        write_tags(aws, &live.id, tags.clone(), Vec::new()).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &live.id, set.clone(), gone.to_vec()).await
     }
 }
 
@@ -258,7 +258,7 @@ async fn read(aws: &Aws, group: &Group, metric_filters: MetricFilters) -> Result
         Err(failure) if failure.class == Class::NotFound => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
     let spec = LogGroup {
         name: Some(name.to_owned()),
         retention_days: group.retention_in_days().and_then(|days| days.try_into().ok()),

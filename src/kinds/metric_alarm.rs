@@ -183,7 +183,7 @@ impl Kind for MetricAlarm {
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let found = alarms::ours(aws, scope).await?;
         let ours =
-            found.metric.iter().filter_map(|(alarm, tags)| Some(live(alarm, scope.ours(Self::NAME, tags)?, tags)));
+            found.metric.iter().filter_map(|(alarm, tags)| Some(live(alarm, scope.tagged(aws, Self::NAME, tags)?, tags)));
         Ok(ours.collect())
     }
 
@@ -224,6 +224,13 @@ impl Kind for MetricAlarm {
         let change = tags::difference(&there.all_tags(&live.identity), &wanted.all_tags(&live.identity));
         match live.outputs.get("arn") {
             Some(arn) => alarms::retag(aws, arn, change).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        match live.outputs.get("arn") {
+            Some(arn) => alarms::retag(aws, arn, (set.clone(), gone.to_vec())).await,
             None => Ok(()),
         }
     }

@@ -97,14 +97,18 @@ impl Kind for Namespace {
             let request = aws.namespaces().update_http_namespace().id(output(live, "id")).namespace(change);
             aws.call("servicediscovery:UpdateHttpNamespace", request.send()).await?;
         }
-        let arn = output(live, "arn");
         let (set, gone) = tags::change(&live.identity, &live.spec.tags, &self.tags);
+        Self::tag(aws, live, &set, &gone).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        let arn = output(live, "arn");
         if !set.is_empty() {
-            let request = aws.namespaces().tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(set)?));
+            let request = aws.namespaces().tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(set.clone())?));
             aws.call("servicediscovery:TagResource", request.send()).await?;
         }
         if !gone.is_empty() {
-            let request = aws.namespaces().untag_resource().resource_arn(arn).set_tag_keys(Some(gone));
+            let request = aws.namespaces().untag_resource().resource_arn(arn).set_tag_keys(Some(gone.to_vec()));
             aws.call("servicediscovery:UntagResource", request.send()).await?;
         }
         Ok(())
@@ -172,7 +176,7 @@ async fn read(aws: &Aws, found: &NamespaceSummary) -> Result<Option<Live<Namespa
         Err(failure) => return Err(failure),
     };
     let tags: Tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
     let description = text(found.description());
     let spec = Namespace { name: Some(name.clone()), description, tags: tagged.user.clone() };
     Ok(Some(Live::new(tagged, name.clone(), spec).output("arn", arn).output("id", id).output("name", name)))

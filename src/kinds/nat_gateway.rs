@@ -74,11 +74,11 @@ impl Kind for NatGateway {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let states = ["pending", "available", "failed", "deleting"];
-        let filters = ec2::ours(scope).into_iter().chain([ec2::filter("state", states)]).collect();
+        let filters = ec2::ours(aws, scope).into_iter().chain([ec2::filter("state", states)]).collect();
         let pages = aws.ec2().describe_nat_gateways().set_filter(Some(filters)).into_paginator().items().send();
         let gateways = aws.call("ec2:DescribeNatGateways", pages.collect::<Result<Vec<_>, _>>()).await?;
         let read = |gateway: &aws_sdk_ec2::types::NatGateway| {
-            let tagged = scope.ours(Self::NAME, &ec2::read_tags(gateway.tags()))?;
+            let tagged = scope.tagged(aws, Self::NAME, &ec2::read_tags(gateway.tags()))?;
             let health = match gateway.state()? {
                 NatGatewayState::Available => Health::Ok,
                 NatGatewayState::Failed => Health::Failed(why(gateway)),
@@ -118,6 +118,10 @@ impl Kind for NatGateway {
 
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ec2::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

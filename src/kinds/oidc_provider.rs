@@ -146,8 +146,8 @@ impl Kind for OidcProvider {
         }))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        write_tags(aws, &live.id, tags, Vec::new()).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &live.id, set, gone.to_vec()).await
     }
 }
 
@@ -183,7 +183,7 @@ async fn get(aws: &Aws, arn: &str) -> Result<Option<Provider>> {
 async fn find(aws: &Aws, arn: &str) -> Result<Option<Live<OidcProvider>>> {
     let Some(provider) = get(aws, arn).await? else { return Ok(None) };
     let tags: Tags = provider.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
     let url = plain(provider.url().unwrap_or_default()).to_owned();
     let spec = OidcProvider {
         url: url.clone(),

@@ -11,7 +11,7 @@ use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
-use crate::tags::{Tagged, Tags};
+use crate::tags::{self, Tagged, Tags};
 use crate::value::Arg;
 
 const NAME_LIMIT: usize = 255;
@@ -82,7 +82,18 @@ impl Kind for QueryDefinition {
                 found.extend(described(aws, name).await?.into_iter().filter(|one| one.name() == Some(name)));
             }
         }
-        Ok(found.iter().filter_map(live).filter(|live| scope.owns(Self::NAME, &live.identity)).collect())
+        if let Some(adopting) = aws.adopting()
+            && !found.iter().any(|one| one.query_definition_id() == Some(&adopting.id))
+        {
+            found.extend(
+                described(aws, "").await?.into_iter().filter(|one| one.query_definition_id() == Some(&adopting.id)),
+            );
+        }
+        Ok(found
+            .iter()
+            .filter_map(|found| live(aws, found))
+            .filter(|live| scope.owns(Self::NAME, &live.identity))
+            .collect())
     }
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
@@ -90,11 +101,11 @@ impl Kind for QueryDefinition {
         // AWS would make a second one of the same name.
         let there = described(aws, &name).await?.into_iter().find(|found| found.name() == Some(&name));
         if let Some(found) = there {
-            return adopt::adopt(self, aws, making, (&name, live(&found)), "logs:PutQueryDefinition").await;
+            return adopt::adopt(self, aws, making, (&name, live(aws, &found)), "logs:PutQueryDefinition").await;
         }
         // AWS takes tokens of 36 characters at least.
         let token = format!("infra-{:-<32}", making.token);
-        self.put(aws, &name, &making.identity, None, Some(token)).await
+        self.put(aws, &name, Some(&making.identity), None, Some(token)).await
     }
 
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -105,7 +116,21 @@ impl Kind for QueryDefinition {
             return Ok(());
         }
         let name = there.name.unwrap_or_else(|| generated_name(&live.identity));
-        wanted.put(aws, &name, &live.identity, Some(live.id.clone()), None).await.map(drop)
+        wanted.put(aws, &name, Some(&live.identity), Some(live.id.clone()), None).await.map(drop)
+    }
+
+    /// The first line is what tags are elsewhere: it says whose the query is, or goes.
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        if !gone.is_empty() {
+            return live
+                .spec
+                .put(aws, live.spec.name.as_deref().unwrap_or_default(), None, Some(live.id.clone()), None)
+                .await
+                .map(drop);
+        }
+        let Some(tagged) = tags::decode(set) else { return Ok(()) };
+        let name = live.spec.name.as_deref().unwrap_or_default();
+        live.spec.put(aws, name, Some(&tagged.identity), Some(live.id.clone()), None).await.map(drop)
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -125,7 +150,7 @@ impl QueryDefinition {
         &self,
         aws: &Aws,
         name: &str,
-        identity: &Identity,
+        identity: Option<&Identity>,
         id: Option<Id>,
         token: Option<String>,
     ) -> Result<Id> {
@@ -134,7 +159,10 @@ impl QueryDefinition {
             .logs()
             .put_query_definition()
             .name(name)
-            .query_string(format!("{}\n{}", comment(identity), self.query.trim()))
+            .query_string(match identity {
+                Some(identity) => format!("{}\n{}", comment(identity), self.query.trim()),
+                None => self.query.trim().to_owned(),
+            })
             .set_log_group_names(Some(groups))
             .set_query_definition_id(id)
             .set_client_token(token);
@@ -179,8 +207,10 @@ async fn described(aws: &Aws, prefix: &str) -> Result<Vec<Found>> {
     }
 }
 
-fn live(found: &Found) -> Option<Live<QueryDefinition>> {
-    let (identity, query) = owner(found.query_string()?)?;
+fn live(aws: &Aws, found: &Found) -> Option<Live<QueryDefinition>> {
+    let text = found.query_string()?;
+    let nobodys = || Some((aws.adopting()?.identity.clone(), text));
+    let (identity, query) = owner(text).or_else(nobodys)?;
     let (id, name) = (found.query_definition_id()?, found.name()?);
     let spec = QueryDefinition {
         name: Some(name.to_owned()),

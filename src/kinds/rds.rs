@@ -35,25 +35,26 @@ pub async fn candidates<T>(
     let prefix = hyphens(&scope.prefix());
     let ours = |item: &T| {
         let (arn, name) = key(item);
-        arn.is_some_and(|arn| index.contains_key(arn)) || name.is_some_and(|name| name.starts_with(&prefix))
+        let known = |name: &str| name.starts_with(&prefix) || index.contains_key(name);
+        arn.is_some_and(|arn| index.contains_key(arn)) || name.is_some_and(known)
     };
     Ok(found.into_iter().filter(ours).collect())
-}
-
-/// Writes tags, whatever others there are.
-pub async fn tag(aws: &Aws, arn: &str, tags: &Tags) -> Result<()> {
-    let request = aws.rds().add_tags_to_resource().resource_name(arn).set_tags(Some(sdk_tags(tags)));
-    aws.call("rds:AddTagsToResource", request.send()).await.map(drop)
 }
 
 /// Brings the tags of ours on a resource from `before` to `after`.
 pub async fn retag(aws: &Aws, arn: &str, before: &Tags, after: &Tags) -> Result<()> {
     let (set, gone) = tags::difference(before, after);
+    write_tags(aws, arn, &set, &gone).await
+}
+
+/// Writes tags beside those that are there, and removes some.
+pub async fn write_tags(aws: &Aws, arn: &str, set: &Tags, gone: &[String]) -> Result<()> {
     if !set.is_empty() {
-        tag(aws, arn, &set).await?;
+        let request = aws.rds().add_tags_to_resource().resource_name(arn).set_tags(Some(sdk_tags(set)));
+        aws.call("rds:AddTagsToResource", request.send()).await?;
     }
     if !gone.is_empty() {
-        let request = aws.rds().remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(gone));
+        let request = aws.rds().remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(gone.to_vec()));
         aws.call("rds:RemoveTagsFromResource", request.send()).await?;
     }
     Ok(())

@@ -62,8 +62,8 @@ pub fn live(found: &Found, all: &Tags, tagged: Tagged) -> Live<DbInstance> {
         _ => Health::Pending,
     };
     if live.health == Health::Ok {
-        live.notes.extend(meaning(status));
-        live.notes.extend(notes(found));
+        live.notes.extend(meaning(status).map(Into::into));
+        live.notes.extend(notes(found).into_iter().map(Into::into));
     }
     live
 }

@@ -136,7 +136,7 @@ impl Kind for ReplicationGroup {
         let found = groups.iter().filter(|group| candidates.has(group.arn(), group.replication_group_id()));
         let reads = found.map(async |group| {
             let tags = read::tags(aws, group, candidates.indexed(group.arn().unwrap_or_default())).await?;
-            let tagged = scope.ours(Self::NAME, &tags);
+            let tagged = scope.tagged(aws, Self::NAME, &tags);
             Ok::<_, Failure>(tagged.map(|tagged| read::live(group, &nodes, &tags, tagged)))
         });
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
@@ -199,6 +199,10 @@ impl Kind for ReplicationGroup {
         let request = aws.elasticache().decrease_replica_count().replication_group_id(&live.id);
         let request = request.new_replica_count(wanted.replicas.into()).apply_immediately(true);
         aws.call("elasticache:DecreaseReplicaCount", request.send()).await.map(drop)
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        elasticache::write_tags(aws, rds::arn(live)?, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -13,7 +13,7 @@ pub use route::{Route, Target};
 
 use super::ec2;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -78,9 +78,9 @@ impl Kind for RouteTable {
     }
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        let tables = describe(aws, ec2::ours(scope)).await?;
+        let tables = describe(aws, ec2::ours(aws, scope)).await?;
         let read = |table: &aws_sdk_ec2::types::RouteTable| {
-            let tagged = scope.ours(Self::NAME, &ec2::read_tags(table.tags()))?;
+            let tagged = scope.tagged(aws, Self::NAME, &ec2::read_tags(table.tags()))?;
             let id = table.route_table_id().unwrap_or_default();
             let (routes, notes) = read_routes(table);
             let subnets = associations(table).filter_map(|held| held.subnet_id()).map(Arg::from).collect();
@@ -111,6 +111,10 @@ impl Kind for RouteTable {
         }
         try_join_all(delete.into_iter().map(|route| route.delete(aws, &live.id))).await?;
         ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ec2::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -153,31 +157,33 @@ fn associations(table: &aws_sdk_ec2::types::RouteTable) -> impl Iterator<Item = 
 }
 
 /// The routes of a table that a file can hold, and what else there is to say of it.
-fn read_routes(table: &aws_sdk_ec2::types::RouteTable) -> (Vec<Route>, Vec<String>) {
+fn read_routes(table: &aws_sdk_ec2::types::RouteTable) -> (Vec<Route>, Vec<Remark>) {
     let (mut routes, mut notes) = (Vec::new(), Vec::new());
     for read in table.routes() {
         match route::read(read) {
             route::Found::Automatic => {}
             route::Found::Unknown(destination) => {
-                notes.push(format!(
+                notes.push(Remark::foreign(format!(
                     "the route to {destination} has a target of a kind that is not known, and is left alone"
-                ));
+                )));
             }
             route::Found::Route(route) => {
                 if let (Some(RouteState::Blackhole), Arg::Known(destination)) = (read.state(), &route.destination) {
-                    notes.push(format!("the route to {destination} is a black hole: its target is gone or detached"));
+                    let gone = format!("the route to {destination} is a black hole: its target is gone or detached");
+                    notes.push(gone.into());
                 }
                 routes.push(route);
             }
         }
     }
     if table.associations().iter().any(|held| held.main() == Some(true)) {
-        notes.push(
-            "others made this the main route table of its VPC, used by each subnet that names no table".to_owned(),
-        );
+        notes.push(Remark::foreign(
+            "others made this the main route table of its VPC, used by each subnet that names no table",
+        ));
     }
     let gateways = associations(table).filter_map(|held| held.gateway_id());
-    notes.extend(gateways.map(|id| format!("others associated this table with the gateway {id}, which is left alone")));
+    let note = |id| format!("others associated this table with the gateway {id}, which is left alone");
+    notes.extend(gateways.map(|id| Remark::foreign(note(id))));
     (routes, notes)
 }
 

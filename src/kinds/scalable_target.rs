@@ -135,6 +135,7 @@ impl Kind for ScalableTarget {
             let known = target.scalable_target_arn().and_then(|arn| index.get(arn));
             // The index may lag behind: services that we named are looked at beside it.
             known.is_some_and(|tags| scope.ours(Self::NAME, tags).is_some())
+                || aws.adopting().is_some_and(|adopting| adopting.id == target.resource_id())
                 || target.resource_id().rsplit('/').next().is_some_and(|name| name.starts_with(&scope.prefix()))
         });
         let found = try_join_all(candidates.map(|target| read(aws, target, &policies))).await?;
@@ -183,6 +184,10 @@ impl Kind for ScalableTarget {
             return Ok(());
         }
         write_tags(aws, &arn_of(aws, live).await?, set, gone).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &arn_of(aws, live).await?, set.clone(), gone.to_vec()).await
     }
 
     /// Its policies, and the alarms that AWS made for them, go with it.
@@ -311,7 +316,7 @@ async fn read(aws: &Aws, target: &Found, policies: &[ScalingPolicy]) -> Result<O
         Err(failure) if failure.class == Class::NotFound => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
     let state = target.suspended_state();
     let flags = [
         state.and_then(|state| state.dynamic_scaling_in_suspended()),

@@ -13,7 +13,7 @@ mod schedule;
 pub use self::schedule::Schedule;
 use super::task_definition::Owner;
 use super::{adopt, tagging};
-use crate::address::Identity;
+use crate::address::{ADDRESS, Identity};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
@@ -140,12 +140,17 @@ impl Kind for ScheduleGroup {
             }
         }
         let (set, gone) = tags::difference(&there.all_tags(&live.identity), &wanted.all_tags(&live.identity));
-        if set.is_empty() && gone.is_empty() {
-            return Ok(());
-        }
+        Self::tag(aws, live, &set, &gone).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
         let arn = live.outputs.get("arn").map(String::as_str).unwrap_or_default();
+        let mut gone = gone.to_vec();
+        if gone.iter().any(|key| key == ADDRESS) {
+            gone.extend(live.spec.schedules.keys().map(|name| format!("{OWNER}{name}")));
+        }
         if !set.is_empty() {
-            let request = aws.scheduler().tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(set)?));
+            let request = aws.scheduler().tag_resource().resource_arn(arn).set_tags(Some(sdk_tags(set.clone())?));
             aws.call("scheduler:TagResource", request.send()).await?;
         }
         if !gone.is_empty() {
@@ -254,7 +259,7 @@ async fn read(aws: &Aws, name: &str) -> Result<Option<Live<ScheduleGroup>>> {
     let request = aws.scheduler().list_tags_for_resource().resource_arn(arn);
     let tags = aws.call("scheduler:ListTagsForResource", request.send()).await?.tags.unwrap_or_default();
     let tags: Tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
     let pages = aws.scheduler().list_schedules().group_name(name).into_paginator().items().send();
     let names = aws.call("scheduler:ListSchedules", pages.collect::<Result<Vec<_>, _>>()).await?;
     let gets = names.iter().filter_map(|summary| summary.name()).map(async |schedule| {

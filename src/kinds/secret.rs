@@ -219,9 +219,8 @@ impl Kind for Secret {
         })
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        let request = aws.secrets().tag_resource().secret_id(&live.id).set_tags(Some(sdk_tags(tags)));
-        aws.call("secretsmanager:TagResource", request.send()).await.map(drop)
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &live.id, set, gone).await
     }
 }
 
@@ -305,7 +304,7 @@ async fn look(aws: &Aws, id: &str) -> Result<Option<DescribeSecretOutput>> {
 async fn find(aws: &Aws, id: &str) -> Result<Option<Live<Secret>>> {
     let Some(secret) = look(aws, id).await? else { return Ok(None) };
     let tags = read_tags(secret.tags());
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
     let (arn, name) = (secret.arn().unwrap_or_default(), secret.name().unwrap_or_default());
     let deleted = secret.deleted_date().is_some();
     let spec = Secret {
@@ -344,12 +343,16 @@ fn read_tags(tags: &[Tag]) -> Tags {
 
 async fn retag(aws: &Aws, id: &str, before: &Tags, after: &Tags) -> Result<()> {
     let (set, gone) = tags::difference(before, after);
+    write_tags(aws, id, &set, &gone).await
+}
+
+async fn write_tags(aws: &Aws, id: &str, set: &Tags, gone: &[String]) -> Result<()> {
     if !set.is_empty() {
-        let request = aws.secrets().tag_resource().secret_id(id).set_tags(Some(sdk_tags(&set)));
+        let request = aws.secrets().tag_resource().secret_id(id).set_tags(Some(sdk_tags(set)));
         aws.call("secretsmanager:TagResource", request.send()).await?;
     }
     if !gone.is_empty() {
-        let request = aws.secrets().untag_resource().secret_id(id).set_tag_keys(Some(gone));
+        let request = aws.secrets().untag_resource().secret_id(id).set_tag_keys(Some(gone.to_vec()));
         aws.call("secretsmanager:UntagResource", request.send()).await?;
     }
     Ok(())

@@ -13,9 +13,9 @@ pub use rule::{Peer, Ports, Protocol, Rule};
 
 use self::rule::{Changes, Found};
 use super::ec2;
-use crate::address::Identity;
+use crate::address::{ADDRESS, Identity};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
@@ -104,12 +104,12 @@ impl Kind for SecurityGroup {
     }
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        let request = aws.ec2().describe_security_groups().set_filters(Some(ec2::ours(scope)));
+        let request = aws.ec2().describe_security_groups().set_filters(Some(ec2::ours(aws, scope)));
         let pages = request.into_paginator().items().send();
         let groups = aws.call("ec2:DescribeSecurityGroups", pages.collect::<Result<Vec<_>, _>>()).await?;
         let ours = groups.iter().filter_map(|group| {
             let tags = ec2::read_tags(group.tags());
-            Some((group, scope.ours(Self::NAME, &tags)?, tags.contains_key(EXCLUSIVE)))
+            Some((group, scope.tagged(aws, Self::NAME, &tags)?, tags.contains_key(EXCLUSIVE)))
         });
         let ours: Vec<_> = ours.collect();
         let ids: Vec<_> = ours.iter().filter_map(|(group, ..)| group.group_id()).collect();
@@ -125,7 +125,7 @@ impl Kind for SecurityGroup {
                 exclusive,
                 tags: tagged.user.clone(),
             };
-            let notes = spec.take_rules(rules.remove(id).unwrap_or_default(), &tagged.identity);
+            let notes = spec.take_rules(aws, rules.remove(id).unwrap_or_default(), &tagged.identity);
             Live { notes, ..Live::new(tagged, id, spec).output("id", id) }
         });
         Ok(read.collect())
@@ -175,8 +175,18 @@ impl Kind for SecurityGroup {
         ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        ec2::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        let mut ids = vec![live.id.clone()];
+        // Its rules carry the same identity, and go with it.
+        if set.contains_key(ADDRESS) || gone.iter().any(|key| key == ADDRESS) {
+            let rules = rules_of(aws, &[&live.id]).await?.remove(&live.id).unwrap_or_default();
+            let go = |found: &&Found| found.is_nobodys() || found.is_ours(&live.identity);
+            ids.extend(rules.iter().filter(go).map(|found| found.id.clone()));
+        }
+        for id in &ids {
+            ec2::write_tags(aws, id, set, gone).await?;
+        }
+        Ok(())
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -192,17 +202,20 @@ impl Kind for SecurityGroup {
 }
 
 impl SecurityGroup {
-    /// Takes the rules that are ours, or all of an exclusive group, and returns a note for each of the others.
-    fn take_rules(&mut self, rules: Vec<Found>, group: &Identity) -> Vec<String> {
-        let (ours, others): (Vec<_>, _) = rules.into_iter().partition(|found| self.exclusive || found.is_ours(group));
+    /// Takes the rules that are ours, or all of an exclusive group, and returns a note for each of the others. Those of
+    /// nobody come with a group that is being adopted.
+    fn take_rules(&mut self, aws: &Aws, rules: Vec<Found>, group: &Identity) -> Vec<Remark> {
+        let come = |found: &Found| aws.tagged(&found.tags).is_some_and(|tagged| tagged.identity == *group);
+        let is_ours = |found: &Found| self.exclusive || found.is_ours(group) || come(found);
+        let (ours, others): (Vec<_>, _) = rules.into_iter().partition(is_ours);
         let (egress, ingress): (Vec<_>, Vec<_>) = ours.into_iter().partition(|found| found.egress);
         self.ingress = ingress.into_iter().map(|found| found.rule).collect();
         self.egress = egress.into_iter().map(|found| found.rule).collect();
         let note = |Found { id, egress, rule, .. }: &Found| {
             let direction = if *egress { "egress" } else { "ingress" };
-            format!(
+            Remark::foreign(format!(
                 "others added {direction} rule {id} ({rule}), which is left alone; `exclusive: true` would revoke it"
-            )
+            ))
         };
         others.iter().map(note).collect()
     }
@@ -254,8 +267,9 @@ async fn adopt(aws: &Aws, identity: &Identity, vpc: &str, name: &str, failure: F
             Err(Failure { message, class: Class::Busy, ..failure })
         }
         _ => {
-            let address = &identity.address;
-            let remedy = format!("choose another `name`, or take it over with `infra adopt {address} {id}`");
+            let (environment, address) = (&identity.environment, &identity.address);
+            let remedy =
+                format!("choose another `name`, or take it over with `infra adopt {environment} {address} {id}`");
             Err(Failure {
                 message: format!("{id} in {vpc}, which is not ours, has the name `{name}`: {remedy}"),
                 ..failure

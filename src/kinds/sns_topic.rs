@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{adopt, tagging};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::policy::{self, Policy};
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
@@ -179,8 +179,8 @@ impl Kind for SnsTopic {
         Ok(found.map_or(Progress::Gone, |_| Progress::ready([("arn", id.clone()), ("name", name_in(id).to_owned())])))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        write_tags(aws, &live.id, tags, Vec::new()).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &live.id, set, gone.to_vec()).await
     }
 }
 
@@ -306,12 +306,14 @@ async fn find(aws: &Aws, arn: &str) -> Result<Option<Live<SnsTopic>>> {
     let (tags, subscriptions) =
         tokio::try_join!(aws.call("sns:ListTagsForResource", request.send()), subscriptions(aws, arn),)?;
     let tags: Tags = tags.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
-    let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+    let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
     let spec = spec(arn, &attributes, &subscriptions, tagged.user.clone())?;
-    let mut notes: Vec<String> = waiting(&spec);
+    let mut notes: Vec<Remark> = waiting(&spec).into_iter().map(Remark::from).collect();
     let known: Vec<&str> = spec.endpoints().into_iter().map(|(protocol, _)| protocol).collect();
     let others = subscriptions.iter().filter_map(Subscription::protocol).filter(|protocol| !known.contains(protocol));
-    notes.extend(others.map(|protocol| format!("has a subscription of others ({protocol}), which stays")));
+    notes.extend(
+        others.map(|protocol| Remark::foreign(format!("has a subscription of others ({protocol}), which stays"))),
+    );
     let mut live = Live::new(tagged, arn, spec).output("arn", arn).output("name", name_in(arn));
     live.notes = notes;
     Ok(Some(live))

@@ -54,10 +54,10 @@ impl Kind for Subnet {
     }
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        let pages = aws.ec2().describe_subnets().set_filters(Some(ec2::ours(scope))).into_paginator().items().send();
+        let pages = aws.ec2().describe_subnets().set_filters(Some(ec2::ours(aws, scope))).into_paginator().items().send();
         let subnets = aws.call("ec2:DescribeSubnets", pages.collect::<Result<Vec<_>, _>>()).await?;
         let read = |subnet: &aws_sdk_ec2::types::Subnet| {
-            let tagged = scope.ours(Self::NAME, &ec2::read_tags(subnet.tags()))?;
+            let tagged = scope.tagged(aws, Self::NAME, &ec2::read_tags(subnet.tags()))?;
             let id = subnet.subnet_id().unwrap_or_default();
             let spec = Self {
                 vpc_id: subnet.vpc_id().unwrap_or_default().into(),
@@ -89,8 +89,8 @@ impl Kind for Subnet {
         ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        ec2::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ec2::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -9,7 +9,7 @@ use aws_sdk_resourcegroupstagging::types::TagFilter;
 use crate::address::{ENVIRONMENT, PROJECT};
 use crate::aws::Aws;
 use crate::kind::{Result, Scope};
-use crate::tags::Tags;
+use crate::tags::{self, Tags};
 
 /// As many as AWS puts on one page.
 const PAGE: i32 = 100;
@@ -27,7 +27,12 @@ pub async fn index(aws: &Aws, scope: &Scope) -> Result<Arc<BTreeMap<String, Tags
             let tags = resource.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
             Some((resource.resource_arn?, tags))
         };
-        Ok(found.into_iter().filter_map(entry).collect::<BTreeMap<String, Tags>>())
+        let mut found: BTreeMap<String, Tags> = found.into_iter().filter_map(entry).collect();
+        // What is being adopted is looked at as if the index knew it already.
+        if let Some(adopting) = aws.adopting() {
+            found.insert(adopting.id.clone(), tags::encode(&adopting.identity, &Tags::new()));
+        }
+        Ok(found)
     };
     scope.memo.get("tagging.index", read).await
 }

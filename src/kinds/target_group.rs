@@ -270,7 +270,7 @@ impl Kind for TargetGroup {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let all = elb::target_groups(aws, scope).await?;
-        let reads = elb::ours::<Self, _>(scope, &all).map(|found| async move {
+        let reads = elb::ours::<Self, _>(aws, scope, &all).map(|found| async move {
             let request = aws.elb().describe_target_group_attributes().target_group_arn(&found.arn);
             let answer = elb::found(aws.call("elb:DescribeTargetGroupAttributes", request.send()).await)?;
             Ok::<_, Failure>(answer.map(|answer| (found, answer)))
@@ -281,7 +281,7 @@ impl Kind for TargetGroup {
                 Some((attribute.key()?.to_owned(), attribute.value().unwrap_or_default().to_owned()))
             };
             let attributes = answer.attributes().iter().filter_map(pair).collect();
-            let tagged = scope.ours(Self::NAME, &found.tags)?;
+            let tagged = scope.tagged(aws, Self::NAME, &found.tags)?;
             let spec = Self::read(&found.item, &attributes, tagged.user.clone());
             let live = Live::new(tagged, &found.arn, spec).output("arn", &found.arn);
             Some(live.output("dimension", elb::dimension(&found.arn)))
@@ -360,8 +360,8 @@ impl Kind for TargetGroup {
         elb::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        elb::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        elb::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

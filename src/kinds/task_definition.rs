@@ -126,8 +126,9 @@ impl Kind for TaskDefinition {
         let mut families: BTreeSet<String> = named.into_iter().collect();
         // A family whose name is the user's own is found through the index, which also knows revisions long gone.
         families.extend(index.keys().filter_map(|arn| Some(family(arn)?.to_owned())));
+        families.extend(aws.adopting().filter(|one| one.identity.address.kind == Self::NAME).map(|one| one.id.clone()));
         let reads = families.iter().map(async |family| match describe(aws, family).await {
-            Ok((found, tags)) => Ok(scope.ours(Self::NAME, &tags).map(|tagged| live(&found, &tags, tagged))),
+            Ok((found, tags)) => Ok(scope.tagged(aws, Self::NAME, &tags).map(|tagged| live(&found, &tags, tagged))),
             Err(failure) if failure.class == Class::NotFound => Ok(None),
             Err(failure) => Err(failure),
         });
@@ -158,6 +159,10 @@ impl Kind for TaskDefinition {
         let arn = live.outputs.get("arn").map(String::as_str).unwrap_or_default();
         let (before, after) = (live.spec.all_tags(&live.identity), self.all_tags(&live.identity));
         ecs::retag(aws, arn, &before, &after).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ecs::write_tags(aws, live.outputs.get("arn").map_or("", String::as_str), set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

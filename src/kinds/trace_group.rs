@@ -99,6 +99,10 @@ impl Kind for TraceGroup {
         xray::retag(aws, &live.outputs, tags::change(&live.identity, &there.tags, &self.tags)).await
     }
 
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        xray::retag(aws, &live.outputs, (set.clone(), gone.to_vec())).await
+    }
+
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         if look(aws, &live.id).await?.is_none() {
             return Ok(());

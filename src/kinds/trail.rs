@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
@@ -151,15 +151,7 @@ impl Kind for Trail {
             _ => {}
         }
         let (set, gone) = tags::change(&live.identity, &old.tags, &self.tags);
-        if !set.is_empty() {
-            write_tags(aws, id, &set).await?;
-        }
-        if !gone.is_empty() {
-            let gone: Tags = gone.into_iter().map(|key| (key, String::new())).collect();
-            let request = aws.cloudtrail().remove_tags().resource_id(id).set_tags_list(Some(sdk_tags(&gone)?));
-            aws.call("cloudtrail:RemoveTags", request.send()).await?;
-        }
-        Ok(())
+        write_tags(aws, id, &set, &gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -174,8 +166,8 @@ impl Kind for Trail {
         }))
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        write_tags(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        write_tags(aws, &live.id, set, gone).await
     }
 }
 
@@ -208,7 +200,7 @@ async fn read(aws: &Aws, trails: &[Found]) -> Result<Vec<Live<Trail>>> {
     let ours = trails.iter().filter_map(|trail| {
         let found = tags.iter().find(|found| found.resource_id() == trail.trail_arn())?;
         let pair = |tag: &Tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned());
-        Some((trail, tags::decode(&found.tags_list().iter().map(pair).collect())?))
+        Some((trail, aws.tagged(&found.tags_list().iter().map(pair).collect())?))
     });
     let reads = ours.map(|(trail, tagged)| async move {
         let arn = trail.trail_arn().unwrap_or_default();
@@ -229,10 +221,10 @@ async fn read(aws: &Aws, trails: &[Found]) -> Result<Vec<Live<Trail>>> {
         };
         let mut notes = Vec::new();
         if let Some(error) = some(status.latest_delivery_error()) {
-            notes.push(format!("CloudTrail could not write its last file: {error}"));
+            notes.push(format!("CloudTrail could not write its last file: {error}").into());
         }
         if trail.has_custom_event_selectors() == Some(true) {
-            notes.push("others chose which calls this trail logs, which is left alone".to_owned());
+            notes.push(Remark::foreign("others chose which calls this trail logs, which is left alone"));
         }
         let live = Live::new(tagged, arn, spec).output("arn", arn).output("name", name);
         Ok::<_, Failure>(Live { notes, health: Health::Ok, ..live })
@@ -247,9 +239,17 @@ async fn look(aws: &Aws, name: &str) -> Result<Option<Found>> {
     }
 }
 
-async fn write_tags(aws: &Aws, arn: &str, tags: &Tags) -> Result<()> {
-    let request = aws.cloudtrail().add_tags().resource_id(arn).set_tags_list(Some(sdk_tags(tags)?));
-    aws.call("cloudtrail:AddTags", request.send()).await.map(drop)
+async fn write_tags(aws: &Aws, arn: &str, set: &Tags, gone: &[String]) -> Result<()> {
+    if !set.is_empty() {
+        let request = aws.cloudtrail().add_tags().resource_id(arn).set_tags_list(Some(sdk_tags(set)?));
+        aws.call("cloudtrail:AddTags", request.send()).await?;
+    }
+    if !gone.is_empty() {
+        let gone: Tags = gone.iter().map(|key| (key.clone(), String::new())).collect();
+        let request = aws.cloudtrail().remove_tags().resource_id(arn).set_tags_list(Some(sdk_tags(&gone)?));
+        aws.call("cloudtrail:RemoveTags", request.send()).await?;
+    }
+    Ok(())
 }
 
 fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>> {

@@ -64,11 +64,11 @@ impl Kind for Vpc {
     }
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        let pages = aws.ec2().describe_vpcs().set_filters(Some(ec2::ours(scope))).into_paginator().items().send();
+        let pages = aws.ec2().describe_vpcs().set_filters(Some(ec2::ours(aws, scope))).into_paginator().items().send();
         let vpcs = aws.call("ec2:DescribeVpcs", pages.collect::<Result<Vec<_>, _>>()).await?;
         let reads = vpcs.iter().filter_map(|vpc| {
             let tags = ec2::read_tags(vpc.tags());
-            let tagged = scope.ours(Self::NAME, &tags)?;
+            let tagged = scope.tagged(aws, Self::NAME, &tags)?;
             Some(async move {
                 let id = vpc.vpc_id().unwrap_or_default();
                 let support = attribute(aws, id, VpcAttributeName::EnableDnsSupport);
@@ -103,6 +103,10 @@ impl Kind for Vpc {
             aws.call("ec2:ModifyVpcAttribute", request.send()).await?;
         }
         ec2::retag(aws, &live.id, &live.identity, &live.spec.tags, &self.tags).await
+    }
+
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ec2::write_tags(aws, &live.id, set, gone).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {

@@ -108,13 +108,13 @@ impl Kind for VpcEndpoint {
         if !tagging::may_exist(aws, scope, Self::NAME, ":vpc-endpoint/").await? {
             return Ok(Vec::new());
         }
-        let request = aws.ec2().describe_vpc_endpoints().set_filters(Some(ec2::ours(scope)));
+        let request = aws.ec2().describe_vpc_endpoints().set_filters(Some(ec2::ours(aws, scope)));
         let pages = request.into_paginator().items().send();
         let endpoints = aws.call("ec2:DescribeVpcEndpoints", pages.collect::<Result<Vec<_>, _>>()).await?;
         let lists = if endpoints.iter().any(is_gateway) { prefix_lists(aws, scope).await? } else { Arc::default() };
         let mut found = Vec::new();
         for endpoint in &endpoints {
-            let Some(tagged) = scope.ours(Self::NAME, &ec2::read_tags(endpoint.tags())) else { continue };
+            let Some(tagged) = scope.tagged(aws, Self::NAME, &ec2::read_tags(endpoint.tags())) else { continue };
             let health = match state(endpoint).as_str() {
                 "available" => Health::Ok,
                 "deleting" => Health::Tombstone,
@@ -193,8 +193,8 @@ impl Kind for VpcEndpoint {
         })
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        ec2::tag(aws, &live.id, tags).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        ec2::write_tags(aws, &live.id, set, gone).await
     }
 }
 

@@ -144,8 +144,8 @@ impl Kind for WebAcl {
         waf::write_tags(aws, &live.id, &set, gone).await
     }
 
-    async fn tag(aws: &Aws, live: &Live<Self>, tags: &Tags) -> Result<()> {
-        waf::write_tags(aws, &live.id, tags, Vec::new()).await
+    async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
+        waf::write_tags(aws, &live.id, set, gone.to_vec()).await
     }
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
@@ -215,7 +215,7 @@ impl Named for WebAcl {
             Err(failure) if failure.class == Class::NotFound => return Ok(None),
             other => other?,
         };
-        let Some(tagged) = tags::decode(&tags) else { return Ok(None) };
+        let Some(tagged) = aws.tagged(&tags) else { return Ok(None) };
         let name = acl.name.clone();
         let mut spec = Self::from_live(acl, resources, tagged.user.clone());
         spec.normalize();

@@ -4,7 +4,7 @@ use aws_sdk_xray::types::Tag;
 
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Problem, Result};
-use crate::tags::{self, Tagged, Tags};
+use crate::tags::{Tagged, Tags};
 use crate::value::Outputs;
 
 /// The longest name of a rule or a group.
@@ -33,7 +33,7 @@ pub async fn tagged(aws: &Aws, arn: &str) -> Result<Option<Tagged>> {
         Err(failure) if failure.class == Class::NotFound => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    Ok(tags::decode(&found.into_iter().map(|tag| (tag.key, tag.value)).collect()))
+    Ok(aws.tagged(&found.into_iter().map(|tag| (tag.key, tag.value)).collect()))
 }
 
 /// Writes and removes tags.

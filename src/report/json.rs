@@ -64,7 +64,7 @@ fn step(planned: &Planned, explain: &Explain) -> Json {
 }
 
 /// A value as JSON, in which a reference that is not known yet is the sentence that explains it.
-fn value(of: &Value, explain: &Explain) -> Json {
+pub(super) fn value(of: &Value, explain: &Explain) -> Json {
     match of {
         Value::Template(_) => Json::String(explain.value(of)),
         Value::List(items) => items.iter().map(|item| value(item, explain)).collect(),

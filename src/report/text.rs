@@ -102,6 +102,8 @@ pub(super) struct Explain<'a> {
     actions: BTreeMap<&'a Address, Action>,
     created: BTreeMap<&'a Address, &'a Fields>,
     names: &'a BTreeMap<String, Output>,
+    /// How a value that nobody knows yet is said.
+    how: fn(Option<Action>) -> &'static str,
 }
 
 impl<'a> Explain<'a> {
@@ -113,7 +115,24 @@ impl<'a> Explain<'a> {
             Verb::Create(fields) => Some((&step.address, fields)),
             _ => None,
         });
-        Self { actions, created: created.collect(), names: &plan.names }
+        let how = |action| match action {
+            Some(Action::Create) => "created in this plan",
+            Some(Action::Replace) => "replaced in this plan",
+            Some(Action::Update) => "updated in this plan",
+            _ => "not known yet",
+        };
+        Self { actions, created: created.collect(), names: &plan.names, how }
+    }
+
+    /// For whoever looks at what is, not at what a plan would do.
+    pub fn of_what_is(plan: &'a Plan) -> Self {
+        let how = |action| match action {
+            Some(Action::Create) => "which AWS lacks",
+            Some(Action::Replace) => "which cannot stay as it is",
+            Some(Action::Update) => "which differs too",
+            _ => "not known yet",
+        };
+        Self { how, ..Self::new(plan) }
     }
 
     /// The plain fields of a new resource that fit into `width`, without those that have the kind's default; nothing
@@ -188,12 +207,7 @@ impl<'a> Explain<'a> {
     }
 
     fn output(&self, output: &Output) -> String {
-        let how = match self.actions.get(&output.of) {
-            Some(Action::Create) => "created in this plan",
-            Some(Action::Replace) => "replaced in this plan",
-            Some(Action::Update) => "updated in this plan",
-            _ => "not known yet",
-        };
+        let how = (self.how)(self.actions.get(&output.of).copied());
         format!("→ {} of {} ({how})", output.name, output.of)
     }
 }

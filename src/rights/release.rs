@@ -1,6 +1,6 @@
 //! What a release needs, for whoever releases: a person, or the role of a pipeline.
 
-use super::{partition, reads};
+use super::{HISTORY, partition, reads};
 use crate::address::{Address, ENVIRONMENT, Identity, PROJECT};
 use crate::desired::Desired;
 use crate::policy::{self, Statement};
@@ -162,7 +162,7 @@ impl Releases<'_> {
                 ],
             )
             .sid("Logs"),
-            policy::allow(&["logs:CreateLogStream", "logs:PutLogEvents"], [arns.arn("logs", &format!("{history}:*"))])
+            policy::allow(HISTORY, [arns.arn("logs", &history), arns.arn("logs", &format!("{history}:*"))])
                 .sid("History"),
         ];
         if self.scheduled {

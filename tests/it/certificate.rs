@@ -28,7 +28,7 @@ async fn certificates() {
     assert!(on.contains("CNAME") && on.contains("example.net"), "{on}");
     let other = bench.list::<Certificate>().await.remove(0);
     assert_eq!(other.health, infra::kind::Health::Pending);
-    assert!(other.notes[0].contains("CNAME") && !other.outputs["validation_1_value"].is_empty(), "{other:?}");
+    assert!(other.notes[0].text.contains("CNAME") && !other.outputs["validation_1_value"].is_empty(), "{other:?}");
     Certificate::delete(&bench.aws, &other).await.unwrap();
 
     let live = bench.create("site", &spec).await;

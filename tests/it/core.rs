@@ -5,6 +5,7 @@
 mod certificates;
 mod changing;
 mod creating;
+mod drift;
 pub mod environment;
 mod evolution;
 mod health;

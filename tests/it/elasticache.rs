@@ -37,7 +37,7 @@ async fn subnet_group_lives_and_dies() {
     assert_eq!(live.id, "acme-test-data");
     let spec = CacheSubnetGroup { subnets: live.spec.subnets[..1].to_vec(), tags: Tags::new(), ..live.spec.clone() };
     let live = bench.update(&live, &spec).await;
-    CacheSubnetGroup::tag(&bench.aws, &live, &Tags::from([("infra:deposed".into(), "yes".into())])).await.unwrap();
+    CacheSubnetGroup::tag(&bench.aws, &live, &Tags::from([("infra:deposed".into(), "yes".into())]), &[]).await.unwrap();
     let deposed = &bench.list::<CacheSubnetGroup>().await[0];
     assert!(deposed.deposed);
     bench.delete(deposed).await;

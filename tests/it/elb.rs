@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_elasticloadbalancingv2::types as sdk;
-use infra::kind::{Class, Kind, Live};
+use infra::kind::{Class, Kind, Live, Remark};
 use infra::kinds::listener::{Action, FixedResponse, Listener, Protocol, Redirect, WeightedGroup};
 use infra::kinds::listener_rule::{Conditions, ListenerRule, Query};
 use infra::kinds::load_balancer::{DesyncMitigation, LoadBalancer, Scheme, XffHeaderProcessing};
@@ -121,7 +121,7 @@ async fn load_balancers() {
 
     foreign_listener(&bench, &live.id, 8080).await;
     let noted = &bench.list::<LoadBalancer>().await[0];
-    assert_eq!(noted.notes, ["the listener on port 8080 was added by others"]);
+    assert_eq!(noted.notes, [Remark::foreign("the listener on port 8080 was added by others")]);
     bench.delete(&live).await;
     let left = bench.aws.elb().describe_load_balancers().send().await.unwrap();
     assert_eq!(left.load_balancers()[0].load_balancer_arn(), Some(foreign.as_str()));
@@ -179,7 +179,7 @@ async fn names_in_use_are_adopted_or_refused() {
     let live = bench.create("api", &spec).await;
     assert_eq!(bench.try_create("api", &spec).await.unwrap(), live.id, "a lost answer");
     let mark = Tags::from([("infra:deposed".into(), "true".into())]);
-    TargetGroup::tag(&bench.aws, &live, &mark).await.unwrap();
+    TargetGroup::tag(&bench.aws, &live, &mark, &[]).await.unwrap();
     assert!(bench.list::<TargetGroup>().await[0].deposed);
     assert_eq!(bench.try_create("api", &spec).await.unwrap_err().class, Class::Busy);
 
@@ -283,7 +283,7 @@ async fn a_replaced_target_group_keeps_its_share() {
     let spec = listener(&balancer, 80, weighted(&[(&blue.id, 0), (&green.id, 100)]));
     let live = bench.create("http", &spec).await;
     let mark = Tags::from([("infra:deposed".into(), "true".into())]);
-    TargetGroup::tag(&bench.aws, &green, &mark).await.unwrap();
+    TargetGroup::tag(&bench.aws, &green, &mark, &[]).await.unwrap();
     let other = TargetGroup { port: Some(4000), ..green.spec.clone() };
     let new = bench.try_create("api-green", &TargetGroup { name: None, ..other }).await.unwrap();
     assert_ne!(new, green.id);
@@ -311,7 +311,10 @@ async fn rules_trade_places() {
     let request = bench.aws.elb().create_rule().listener_arn(&parent).priority(30);
     let condition = sdk::RuleCondition::builder().field("path-pattern").values("/others").build();
     request.conditions(condition).actions(not_found().to_sdk().unwrap()).send().await.unwrap();
-    assert_eq!(bench.list::<Listener>().await[0].notes, ["the rule with priority 30 was added by others"]);
+    assert_eq!(
+        bench.list::<Listener>().await[0].notes,
+        [Remark::foreign("the rule with priority 30 was added by others")]
+    );
     let failure = ListenerRule { priority: 30, ..a }.update(&bench.aws, &live_a).await.unwrap_err();
     assert_eq!(failure.code, "HeldByOthers", "{failure}");
 }

@@ -1,13 +1,18 @@
 //! The real binary against the emulator, from an empty account to an empty account.
 
 mod account;
+mod adopted;
 mod balancing;
 mod changed;
 mod compute;
 mod data;
+mod drift;
+mod every_kind;
 mod files;
 mod findings;
 mod firewalls;
+mod from_terraform;
+mod history;
 mod interrupted;
 mod json;
 mod kept;
@@ -20,6 +25,7 @@ mod objects;
 pub mod policies;
 mod preflight;
 mod refused;
+mod same;
 mod saved;
 mod selected;
 pub mod site;

@@ -225,7 +225,7 @@ impl Driver for InMemory {
         Ok(Progress::Ready(live.outputs.clone()))
     }
 
-    async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()> {
+    async fn tag(&self, live: &Live<Fields>, tags: &Tags, _gone: &[String]) -> Result<()> {
         let mut world = self.world.lock().unwrap();
         world.call("tag", &live.identity.address)?;
         let found = world.live.get_mut(&live.id).ok_or_else(|| missing(&live.id))?;

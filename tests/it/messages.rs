@@ -49,7 +49,7 @@ async fn a_topic_through_its_life() {
     let bench = Bench::start().await;
     let live = bench.create("error", &topic()).await;
     assert_eq!(live.outputs["arn"], format!("arn:aws:sns:us-east-1:{ACCOUNT}:acme-test-error"));
-    assert_eq!(live.notes, ["waits for confirmation by a@example.com"]);
+    assert_eq!(live.notes, ["waits for confirmation by a@example.com".into()]);
 
     let function = format!("arn:aws:lambda:us-east-1:{ACCOUNT}:function:chat");
     let publish = policy::allow(&["sns:Publish"], [live.id.as_str()]).sid("S").to("Service", ["events.amazonaws.com"]);
@@ -63,7 +63,7 @@ async fn a_topic_through_its_life() {
         ..topic()
     };
     let live = bench.update(&live, &full).await;
-    assert!(live.notes.iter().any(|note| note == "waits for confirmation by example.com"), "{:?}", live.notes);
+    assert!(live.notes.iter().any(|note| note.text == "waits for confirmation by example.com"), "{:?}", live.notes);
 
     // What is confirmed or needs no confirmation goes; what waits cannot, and is no difference.
     let confirm = bench.aws.sns().confirm_subscription().topic_arn(&live.id).token("https://example.com/secret-key");

@@ -1,9 +1,11 @@
-//! A proxy between the real binary and the emulator. It records every call, and can stop the world at a given one.
+//! A proxy between the real binary and the emulator. It records every call, can stop the world at a given one, and can do
+//! to each what networks and AWS do.
 
-use std::convert::Infallible;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -43,6 +45,33 @@ pub struct StopAt {
     pub executed: bool,
 }
 
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// The connection ends before the emulator hears of it.
+    Unsent,
+    /// It is executed, and the connection ends without an answer.
+    Unanswered,
+    /// Its service says, in its own way, that there are too many calls.
+    Throttled,
+    /// A 500, and nothing was done.
+    Broken,
+}
+
+/// Says what becomes of each call, by its number from 0. Asked before the call, one at a time.
+pub type Judge = Box<dyn Fn(usize, &Call) -> Fault + Send + Sync>;
+/// What is done after a call was executed and before it is answered.
+pub type After = Box<dyn Fn(Call) -> BoxFuture<'static, ()> + Send + Sync>;
+
+#[derive(Default)]
+pub struct Behaviour {
+    pub stop: Option<StopAt>,
+    pub judge: Option<Judge>,
+    /// With it, calls go through one after the other.
+    pub after: Option<After>,
+}
+
 pub struct Proxy {
     pub endpoint: String,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -58,7 +87,9 @@ struct Shared {
     calls: Arc<Mutex<Vec<Call>>>,
     /// How many calls of the operation to stop at have come.
     count: AtomicUsize,
-    stop: Option<StopAt>,
+    numbered: AtomicUsize,
+    behaviour: Behaviour,
+    one_by_one: tokio::sync::Mutex<()>,
     stopped: Arc<Notify>,
     held: Arc<Mutex<String>>,
     release: Arc<Semaphore>,
@@ -66,6 +97,10 @@ struct Shared {
 
 impl Proxy {
     pub async fn start(upstream: &str, stop: Option<StopAt>) -> Self {
+        Self::with(upstream, Behaviour { stop, ..Behaviour::default() }).await
+    }
+
+    pub async fn with(upstream: &str, behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let (calls, stopped, release) = (Arc::default(), Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
@@ -75,7 +110,9 @@ impl Proxy {
             client: Client::builder(TokioExecutor::new()).build_http(),
             calls: Arc::clone(&calls),
             count: AtomicUsize::new(0),
-            stop,
+            numbered: AtomicUsize::new(0),
+            behaviour,
+            one_by_one: tokio::sync::Mutex::default(),
             stopped: Arc::clone(&stopped),
             held: Arc::clone(&held),
             release: Arc::clone(&release),
@@ -109,24 +146,43 @@ impl Proxy {
 }
 
 impl Shared {
-    async fn forward(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn forward(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         let (mut parts, body) = request.into_parts();
-        let body = body.collect().await.expect("a whole request").to_bytes();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let call = identify(&parts, &body);
         let meant = |operation| operation == call.operation || (operation == ANY_WRITE && !call.reads());
-        let stop = self.stop.filter(|stop| meant(stop.operation));
+        let stop = self.behaviour.stop.filter(|stop| meant(stop.operation));
         let stop = stop.filter(|stop| self.count.fetch_add(1, Ordering::SeqCst) + 1 == stop.nth);
         if stop.is_some_and(|stop| !stop.executed) {
             self.hold(&call).await;
         }
+        let number = self.numbered.fetch_add(1, Ordering::SeqCst);
+        let fault = self.behaviour.judge.as_ref().map_or(Fault::None, |judge| judge(number, &call));
+        match fault {
+            Fault::Unsent => return Err(io::ErrorKind::ConnectionReset.into()),
+            Fault::Throttled => return Ok(throttled(&parts, &call)),
+            Fault::Broken => return Ok(answer(500, "application/octet-stream", b"")),
+            Fault::None | Fault::Unanswered => {}
+        }
+        let alone = match self.behaviour.after {
+            Some(_) => Some(self.one_by_one.lock().await),
+            None => None,
+        };
         parts.uri = format!("{}{}", self.upstream, parts.uri).parse::<Uri>().expect("a path");
         let answer = self.client.request(Request::from_parts(parts, Full::new(body))).await.expect("an answer");
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.expect("a whole answer").to_bytes();
         let call = Call { status: parts.status.as_u16(), ..call };
         self.calls.lock().unwrap().push(call.clone());
+        if let Some(after) = &self.behaviour.after {
+            after(call.clone()).await;
+        }
+        drop(alone);
         if stop.is_some_and(|stop| stop.executed) {
             self.hold(&call).await;
+        }
+        if fault == Fault::Unanswered {
+            return Err(io::ErrorKind::ConnectionReset.into());
         }
         Ok(Response::from_parts(parts, Full::new(body)))
     }
@@ -137,6 +193,39 @@ impl Shared {
         // It gives no permit; it is closed when the call may go on.
         drop(self.release.acquire().await);
     }
+}
+
+fn answer(status: u16, content: &str, body: &[u8]) -> Response<Full<Bytes>> {
+    let response = Response::builder().status(status).header("content-type", content);
+    response.body(Full::from(body.to_vec())).expect("a response")
+}
+
+/// "Slow down" in the words of the call's service and its protocol.
+fn throttled(parts: &hyper::http::request::Parts, call: &Call) -> Response<Full<Bytes>> {
+    let of_query = |code: &str| format!("<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>");
+    let of_json = |code: &str| format!(r#"{{"__type":"{code}"}}"#);
+    let (status, content, code, body) = match call.service.as_str() {
+        "ec2" => {
+            let code = "RequestLimitExceeded";
+            (503, "text/xml", code, format!("<Response><Errors><Error><Code>{code}</Code></Error></Errors></Response>"))
+        }
+        "s3" => (503, "text/xml", "SlowDown", "<Error><Code>SlowDown</Code></Error>".to_owned()),
+        "monitoring" => {
+            let mut response = answer(400, "application/cbor", b"\xa1\x66__type\x73ThrottlingException");
+            response.headers_mut().insert("smithy-protocol", "rpc-v2-cbor".parse().expect("a header"));
+            return response;
+        }
+        "rds" | "elasticloadbalancing" | "iam" | "sns" | "elasticache" | "route53" | "sts" => {
+            (400, "text/xml", "Throttling", of_query("Throttling"))
+        }
+        _ if parts.headers.contains_key("x-amz-target") => {
+            (400, "application/x-amz-json-1.1", "ThrottlingException", of_json("ThrottlingException"))
+        }
+        _ => (429, "application/json", "TooManyRequestsException", of_json("TooManyRequestsException")),
+    };
+    let mut response = answer(status, content, body.as_bytes());
+    response.headers_mut().insert("x-amzn-errortype", code.parse().expect("a header"));
+    response
 }
 
 fn identify(parts: &hyper::http::request::Parts, body: &[u8]) -> Call {

@@ -31,7 +31,7 @@ async fn subnet_group_lives_and_dies() {
     // The emulator loses a group that is modified, so only its tags change here.
     let spec = DbSubnetGroup { tags: Tags::new(), ..live.spec.clone() };
     let live = bench.update(&live, &spec).await;
-    DbSubnetGroup::tag(&bench.aws, &live, &Tags::from([("infra:deposed".into(), "yes".into())])).await.unwrap();
+    DbSubnetGroup::tag(&bench.aws, &live, &Tags::from([("infra:deposed".into(), "yes".into())]), &[]).await.unwrap();
     let deposed = &bench.list::<DbSubnetGroup>().await[0];
     assert!(deposed.deposed);
     bench.delete(deposed).await;

@@ -189,7 +189,7 @@ async fn a_deleted_secret_is_restored_and_one_of_others_is_refused() {
     let names = BTreeMap::from([(address, "acme/database".to_owned())]);
     let found = Secret::list(&bench.aws, &Scope { names, ..scope(&["secret.database"]) }).await.unwrap();
     assert_eq!(found.len(), 2);
-    Secret::tag(&bench.aws, &live, &Tags::from([("note".into(), "x".into())])).await.unwrap();
+    Secret::tag(&bench.aws, &live, &Tags::from([("note".into(), "x".into())]), &[]).await.unwrap();
 
     bench.aws.secrets().create_secret().name("acme-test-api").send().await.unwrap();
     let failure = secret().create(&bench.aws, &making::<Secret>("api")).await.unwrap_err();

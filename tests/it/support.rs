@@ -76,8 +76,18 @@ impl Emulator {
         Some(Self { variables: text.lines().filter_map(pair).collect(), strict })
     }
 
+    /// Another one that has all there is in this one now. Nobody may be calling meanwhile.
+    pub async fn copy(&self) -> Self {
+        let about = self.set("copy", "").await;
+        let about: serde_json::Value = serde_json::from_slice(&about).expect("what the emulator tells");
+        let mut variables = self.variables.clone();
+        variables.insert("AWS_ENDPOINT_URL".to_owned(), format!("http://127.0.0.1:{}", about["port"]));
+        variables.insert("INFRA_EMULATOR_PID".to_owned(), about["pid"].to_string());
+        Self { variables, strict: self.strict }
+    }
+
     /// Changes settings of its data plane or of how strict it is, while it runs.
-    pub async fn set(&self, part: &str, settings: &'static str) {
+    pub async fn set(&self, part: &str, settings: &'static str) -> Bytes {
         let url = format!("{}/_emulator/{part}", self.variables["AWS_ENDPOINT_URL"]);
         let request = Request::post(url).body(Full::<Bytes>::from(settings)).expect("a request");
         let client = Client::builder(TokioExecutor::new()).build_http();
@@ -85,6 +95,7 @@ impl Emulator {
         let status = answer.status();
         let body = answer.into_body().collect().await.expect("a whole answer").to_bytes();
         assert_eq!(status, 200, "{body:?}");
+        body
     }
 
     /// Lets a test see and make things at once, and AWS's slowness go on afterwards.
@@ -99,13 +110,17 @@ impl Emulator {
     }
 
     pub async fn aws(&self) -> Arc<Aws> {
+        self.aws_at(&self.variables["AWS_ENDPOINT_URL"]).await
+    }
+
+    pub async fn aws_at(&self, endpoint: &str) -> Arc<Aws> {
         let (id, secret) = (&self.variables["AWS_ACCESS_KEY_ID"], &self.variables["AWS_SECRET_ACCESS_KEY"]);
         let credentials = aws_credential_types::Credentials::new(id, secret, None, None, "tests");
         let http = aws_smithy_http_client::Builder::new().build_http();
         let config = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .region(Region::new(REGION))
-            .endpoint_url(&self.variables["AWS_ENDPOINT_URL"])
+            .endpoint_url(endpoint)
             .credentials_provider(credentials)
             .load()
             .await;
@@ -124,6 +139,7 @@ pub fn scope(wanted: &[&str]) -> Scope {
         names: BTreeMap::new(),
         regions: BTreeSet::new(),
         zones: BTreeSet::new(),
+        adopting: false,
         memo: infra::aws::Memo::default(),
     }
 }

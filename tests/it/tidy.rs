@@ -16,6 +16,7 @@ const PURE: &[&str] = &[
     "desired.rs",
     "diagnostic.rs",
     "diff.rs",
+    "drift.rs",
     "environment",
     "environment.rs",
     "explain",
@@ -32,6 +33,8 @@ const PURE: &[&str] = &[
     "source",
     "source.rs",
     "tags.rs",
+    "terraform",
+    "terraform.rs",
     "value.rs",
 ];
 
@@ -74,6 +77,20 @@ fn no_file_is_longer_than_it_should_be() {
             assert!(lines <= LINES, "{} has {lines} lines; {LINES} is the limit", file.display());
         }
     }
+}
+
+/// `infra forget` removes exactly these.
+#[test]
+fn all_keys_of_our_tags_are_in_one_list() {
+    let mut missing = Vec::new();
+    for file in sources(&Path::new(ROOT).join("src/kinds")) {
+        let text = fs::read_to_string(&file).expect("a text");
+        let keys = text.split("\"infra:").skip(1).filter_map(|rest| rest.split_once('"')).map(|(key, _)| key);
+        let plain = |key: &&str| !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        let unknown = |key: &&str| !infra::tags::OURS.contains(&format!("infra:{key}").as_str());
+        missing.extend(keys.filter(plain).filter(unknown).map(str::to_owned));
+    }
+    assert_eq!(missing, [""; 0]);
 }
 
 #[test]

@@ -6,10 +6,12 @@ use anyhow::{Result, bail};
 
 use super::Policy;
 use super::timeline::Timeline;
+use crate::commands::history::{self, Under};
 use crate::commands::session::{self, Session};
-use crate::commands::{Source, say};
+use crate::commands::{Ended, Source, say};
 use crate::environment::Loaded;
 use crate::environment::releases::Strategy;
+use crate::history::{Outcome, Record};
 use crate::lock::{Held, Holder, Lock};
 use crate::release::{self, Parts, Release, World};
 
@@ -93,20 +95,32 @@ impl Stage {
 
     /// Does work on the releases of all its services under their locks, and gives the locks back. An interruption of the
     /// user ends it where it stands.
-    pub async fn locked<T>(
+    pub async fn locked(
         &self,
         command: &str,
         by_force: bool,
         timeline: &Arc<Timeline>,
-        work: impl AsyncFnOnce(Vec<Release>) -> Result<T>,
-    ) -> Result<T> {
+        work: impl AsyncFnOnce(Vec<Release>) -> Result<Ended>,
+    ) -> Result<Ended> {
+        let under = Under::way(command);
         let locks = self.lock(command, by_force).await?;
         let working = async { work(self.releases(&locks, timeline)?).await };
-        let done = tokio::select! {
-            done = working => done,
-            () = crate::commands::interrupted() => Err(self.interrupted()),
+        let (done, interrupted) = tokio::select! {
+            done = working => (done, false),
+            () = crate::commands::interrupted() => (Err(self.interrupted()), true),
         };
+        let numbers = locks.iter().map(|(_, held)| held.number).collect();
         unlock(locks).await;
+        let (outcome, why) = match &done {
+            Ok(Ended::Well | Ended::Changes) => (Outcome::Done, None),
+            Ok(Ended::Failed) => (Outcome::Failed, timeline.why()),
+            Err(_) if interrupted => (Outcome::Interrupted, None),
+            Err(error) => (Outcome::Failed, Some(history::why(error))),
+        };
+        let (run, images) = timeline.released();
+        let record = Record { locks: numbers, run, images, ..under.ends(outcome, why) };
+        let desired = &self.world.desired;
+        history::record(&self.world.aws, (&desired.project, &desired.environment), &record).await;
         done
     }
 

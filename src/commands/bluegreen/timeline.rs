@@ -1,12 +1,13 @@
 //! A release on the screen: a line for each thing that is done, and now and then what is waited for.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::super::history::first_line;
 use super::super::{Ended, Format, print};
 use crate::bluegreen::{Goal, Record};
 use crate::lock::Holder;
@@ -20,11 +21,20 @@ pub struct Timeline {
     format: Format,
     /// What was said last of each service while it waited, and when.
     said: Mutex<BTreeMap<String, (Timestamp, String)>>,
+    /// What the history is told in the end.
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    release: Option<String>,
+    images: BTreeMap<String, String>,
+    why: Option<String>,
 }
 
 impl Timeline {
     pub fn begin(environment: &str, format: Format) -> Arc<Self> {
-        Arc::new(Self { environment: environment.to_owned(), format, said: Mutex::new(BTreeMap::new()) })
+        Arc::new(Self { environment: environment.to_owned(), format, said: Mutex::default(), told: Mutex::default() })
     }
 
     pub fn teller(self: &Arc<Self>) -> Tell {
@@ -32,7 +42,27 @@ impl Timeline {
         Arc::new(move |event| timeline.show(event))
     }
 
+    /// The id of the release that was carried out, and the images of its services.
+    pub fn released(&self) -> (Option<String>, BTreeMap<String, String>) {
+        let told = self.told();
+        (told.release.clone(), told.images.clone())
+    }
+
+    /// Why a service did not come as far as was asked: the first that did not.
+    pub fn why(&self) -> Option<String> {
+        self.told().why.clone()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn show(&self, event: &Event) {
+        if let (Some(release), Some(image)) = (&event.release, &event.image) {
+            let mut told = self.told();
+            told.release = Some(release.clone());
+            told.images.insert(event.service.clone(), image.clone());
+        }
         if self.format == Format::Json {
             if let Ok(line) = serde_json::to_string(event) {
                 print(&line);
@@ -67,6 +97,9 @@ impl Timeline {
     /// The end of a command for one service.
     pub fn outcome(&self, service: &str, goal: Goal, outcome: &Outcome) -> Ended {
         let environment = &self.environment;
+        if let Outcome::TakenBack { why } | Outcome::Halted { why, .. } = outcome {
+            self.told().why.get_or_insert_with(|| format!("{service}: {}", first_line(why)));
+        }
         if self.format == Format::Json {
             let (word, why) = match outcome {
                 Outcome::Reached => ("reached", None),

@@ -4,7 +4,7 @@ use super::{Bucket, arn, domain, lifecycle, protection, region};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Live, Result};
 use crate::policy::Policy;
-use crate::tags::{self, Tags};
+use crate::tags::Tags;
 
 /// The answer, or `None` where the part of the bucket was never set.
 pub(super) fn unset<T>(answer: Result<T>, code: &str) -> Result<Option<T>> {
@@ -34,7 +34,7 @@ async fn policy(aws: &Aws, name: &str) -> Result<Option<Policy>> {
 /// The bucket with this name, where it is there and carries tags of ours.
 pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Live<Bucket>>> {
     let parts = async {
-        let Some(tagged) = tags::decode(&tags(aws, name).await?) else { return Ok::<_, Failure>(None) };
+        let Some(tagged) = aws.tagged(&tags(aws, name).await?) else { return Ok::<_, Failure>(None) };
         let (public, ownership, (kms_key_arn, bucket_key), versioning, policy, lifecycle) = tokio::try_join!(
             protection::is_public(aws, name),
             protection::ownership(aws, name),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check_range;
 use crate::aws::Aws;
-use crate::kind::{Failure, Problem, Result};
+use crate::kind::{Failure, Problem, Remark, Result};
 use crate::tags;
 use crate::value::Arg;
 
@@ -252,7 +252,7 @@ impl Action {
     }
 
     /// The last of the live actions, which is the one that answers, and what a reader should know of the others.
-    pub fn read(actions: &[SdkAction]) -> (Self, Vec<String>) {
+    pub fn read(actions: &[SdkAction]) -> (Self, Vec<Remark>) {
         let mut action = Self::Forward(Vec::new());
         let mut notes = Vec::new();
         for live in actions {
@@ -271,7 +271,7 @@ impl Action {
                     let config = live.fixed_response_config();
                     action = config.map_or(action, |config| Self::FixedResponse(FixedResponse::read(config)));
                 }
-                Some(other) => notes.push(format!("an action {} was added by others", other.as_str())),
+                Some(other) => notes.push(Remark::foreign(format!("an action {} was added by others", other.as_str()))),
                 None => {}
             }
         }

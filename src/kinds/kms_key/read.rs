@@ -9,7 +9,7 @@ use super::kept::{self, KEPT};
 use super::{ALIAS, KmsKey, POLICY, alias, describe, key_tags, own};
 use crate::address::Address;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Health, Id, Kind, Live, Result, Scope};
+use crate::kind::{Class, Failure, Health, Id, Kind, Live, Remark, Result, Scope};
 use crate::kinds::deletion;
 use crate::policy::Policy;
 
@@ -30,9 +30,10 @@ pub async fn unindexed(
     let named: BTreeSet<&str> = aliases.values().map(String::as_str).collect();
     let nameless = keys.iter().filter_map(|key| key.key_id()).filter(|id| !named.contains(id));
     candidates.extend(nameless.map(str::to_owned));
+    candidates.extend(aws.adopting().filter(|one| keys.iter().any(|key| key.key_id() == Some(&one.id))).map(|one| one.id.clone()));
     let ours = try_join_all(candidates.into_iter().map(|id| async move {
         match key_tags(aws, &id).await {
-            Ok(tags) => Ok(scope.ours(KmsKey::NAME, &tags).map(|_| id)),
+            Ok(tags) => Ok(scope.tagged(aws, KmsKey::NAME, &tags).map(|_| id)),
             // Most keys are of others, who need not let us look.
             Err(failure) if failure.class == Class::NotFound || failure.code == "AccessDeniedException" => Ok(None),
             Err(failure) => Err(failure),
@@ -71,7 +72,7 @@ async fn read(
         Err(failure) if failure.class == Class::NotFound => return Ok(None),
         answers => answers?,
     };
-    let Some(tagged) = scope.ours(KmsKey::NAME, &tags) else { return Ok(None) };
+    let Some(tagged) = scope.tagged(aws, KmsKey::NAME, &tags) else { return Ok(None) };
     let identity = tagged.identity.clone();
     let alias = alias::of(tags.get(ALIAS), &identity);
     let policy = Policy::from_json(policy.policy().unwrap_or_default())
@@ -93,10 +94,11 @@ async fn read(
     let kept = tags.contains_key(KEPT) && kept::snapshot(aws, arn).await?.is_some();
     live.health = if kept { Health::Restorable } else { health(&key) };
     if !here {
-        live.notes.push(format!("the key's alias {alias} is missing"));
+        live.notes.push(format!("the key's alias {alias} is missing").into());
     }
     let others = aliases.iter().filter(|(name, target)| **target == id && **name != alias);
-    live.notes.extend(others.map(|(name, _)| format!("{name} points at the key too and is left alone")));
+    live.notes
+        .extend(others.map(|(name, _)| Remark::foreign(format!("{name} points at the key too and is left alone"))));
     let live = live.output("arn", arn).output("alias", alias);
     // One that stays is nearer than any that goes.
     let date = if kept { i64::MAX } else { key.deletion_date().map_or(0, aws_smithy_types::DateTime::secs) };

@@ -10,7 +10,7 @@ use aws_sdk_lambda::types::{
 use super::{Architecture, LambdaFunction, permission};
 use crate::aws::Aws;
 use crate::kind::{Class, Health, Live, Progress, Result};
-use crate::tags::{self, Tags};
+use crate::tags::Tags;
 use crate::value::Arg;
 
 async fn get(aws: &Aws, name: &str) -> Result<Option<GetFunctionOutput>> {
@@ -31,7 +31,7 @@ fn state(answer: &GetFunctionOutput) -> Option<&State> {
 pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Live<LambdaFunction>>> {
     let Some(answer) = get(aws, name).await? else { return Ok(None) };
     let tags: Tags = answer.tags().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
-    let (Some(tagged), Some(found)) = (tags::decode(&tags), answer.configuration()) else { return Ok(None) };
+    let (Some(tagged), Some(found)) = (aws.tagged(&tags), answer.configuration()) else { return Ok(None) };
     let concurrency = answer.concurrency().and_then(|limit| limit.reserved_concurrent_executions());
     let health = health(found);
     let mut spec = spec(found, tagged.user.clone());
@@ -44,7 +44,7 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Live<LambdaFunc
     let arn = found.function_arn().unwrap_or_default();
     let mut live = Live::new(tagged, name, spec).output("arn", arn).output("name", name);
     live.health = health;
-    live.notes = failed_update(found).map(|why| format!("its last change failed: {why}")).into_iter().collect();
+    live.notes = failed_update(found).map(|why| format!("its last change failed: {why}").into()).into_iter().collect();
     Ok(Some(live))
 }
 

@@ -78,7 +78,7 @@ pub fn live(group: &Found, nodes: &[Node], all: &Tags, tagged: Tagged) -> Live<R
         node.and_then(|node| node.cache_parameter_group()).filter(|group| !group.cache_node_ids_to_reboot().is_empty());
     if let Some(group) = waits {
         let name = group.cache_parameter_group_name().unwrap_or_default();
-        live.notes.push(format!("changed parameters of {name} take effect when the nodes restart"));
+        live.notes.push(format!("changed parameters of {name} take effect when the nodes restart").into());
     }
     live
 }

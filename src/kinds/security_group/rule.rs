@@ -335,6 +335,11 @@ impl Found {
         tags::decode(&self.tags).is_some_and(|tagged| tagged.identity == *group)
     }
 
+    /// Whether the rule carries no identity at all.
+    pub fn is_nobodys(&self) -> bool {
+        tags::decode(&self.tags).is_none()
+    }
+
     /// Whether the rule is ours to revoke: made by us, or added by AWS to each new group.
     pub fn is_ours(&self, group: &Identity) -> bool {
         self.is_tagged(group) || self.egress && self.rule.is_implicit() && tags::decode(&self.tags).is_none()

@@ -139,6 +139,7 @@ pub fn live(yaml: &str) -> Snapshot {
         let mut fields = fields(json, &|text| Value::Text(template_text(text)));
         let is = fields.remove("is").unwrap_or(Value::text("ok"));
         let notes = fields.remove("notes").map(|notes| texts(&notes)).unwrap_or_default();
+        let notes = notes.into_iter().map(Into::into).collect();
         let outputs = info.outputs.iter().map(|name| ((*name).to_owned(), format!("{id}#{name}"))).collect();
         let spec = (info.normalize)(&fields).unwrap_or_else(|error| panic!("{id}: {error}"));
         let identity = scope(&[]).identity(&address);

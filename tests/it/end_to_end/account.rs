@@ -87,7 +87,13 @@ async fn services(aws: &Aws) -> Vec<String> {
         all.push(format!("{} {:?}", role.role_name(), policies.policy_names()));
     }
     let groups = aws.logs().describe_log_groups().send().await.unwrap().log_groups;
-    all.extend(groups.iter().flatten().map(|group: &LogGroup| format!("{group:?}")));
+    // The history of an environment grows with each command, and outlasts a destroy.
+    let is_history = |group: &&LogGroup| {
+        let name = group.log_group_name().and_then(|name| name.strip_prefix("/infra/"));
+        name.is_some_and(|rest| rest.split('/').count() == 2)
+    };
+    let groups = groups.iter().flatten().filter(|group| !is_history(group));
+    all.extend(groups.map(|group| format!("{group:?}")));
     all
 }
 

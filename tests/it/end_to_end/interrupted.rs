@@ -38,6 +38,10 @@ async fn an_interruption_finishes_what_is_in_flight_and_says_how_to_go_on() {
     site.infra("apply production --yes").await.well();
     site.converged(PRODUCTION).await;
     assert_eq!(site.ids(PRODUCTION).await["vpc.main"], ids["vpc.main"]);
+    let history = site.infra("history production --format json").await.well().json();
+    let outcomes: Vec<&str> =
+        history["records"].as_array().unwrap().iter().map(|one| one["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["done", "interrupted"]);
 }
 
 async fn interrupt(process: u32) {

@@ -3,10 +3,10 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::Value as Json;
 use tokio::time::timeout;
 
 use super::account;
+use super::same::world;
 use super::site::{Site, scope};
 use crate::proxy::{Proxy, StopAt};
 
@@ -40,7 +40,7 @@ async fn go_on_after(stops: &[StopAt]) {
     let empty = account::contents(&site.aws).await.len();
     site.infra("apply calm --yes").await.well();
     let one = account::contents(&site.aws).await.len() - empty;
-    let calm = world(&site, "calm").await;
+    let calm = world(&site.live("calm").await, "calm");
     for (number, stop) in stops.iter().enumerate() {
         let environment = format!("cut{number}");
         site.write(&environment, &site.read("production"));
@@ -48,7 +48,7 @@ async fn go_on_after(stops: &[StopAt]) {
         let again = site.infra(&format!("apply {environment} --yes")).await;
         assert_eq!(again.code, Some(0), "after {stop:?}: {}\n{}", again.stdout, again.stderr);
         site.converged(&environment).await;
-        let cut = world(&site, &environment).await;
+        let cut = world(&site.live(&environment).await, &environment);
         for (cut, calm) in cut.iter().zip(&calm) {
             assert_eq!(cut, calm, "after {stop:?}");
         }
@@ -69,47 +69,6 @@ async fn kill(site: &Site, environment: &str, stop: StopAt) {
         ended = child.wait() => panic!("{stop:?} has not come: {ended:?}"),
     }
     child.kill().await.unwrap();
-}
-
-/// Everything of an environment, by address, with ids, ARNs and names replaced by whose they are.
-async fn world(site: &Site, environment: &str) -> Vec<String> {
-    let live = site.live(environment).await;
-    let mut names: Vec<(String, String)> = Vec::new();
-    for live in &live {
-        let address = &live.identity.address;
-        names.extend(live.outputs.iter().map(|(output, value)| (value.clone(), format!("<{address}.{output}>"))));
-        // What AWS computes from ids differs with them.
-        names.extend(
-            live.spec.get("name").and_then(|name| name.as_text()).map(|name| (name.to_owned(), format!("<{address}>"))),
-        );
-    }
-    names.retain(|(value, _)| value.len() > 4);
-    names.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
-    let replaced = |text: &str| {
-        let text = names.iter().fold(text.to_owned(), |text, (value, name)| text.replace(value, name));
-        text.replace(environment, "<environment>")
-    };
-    let texts = live.iter().map(|live| {
-        let mut spec = serde_json::to_value(&live.spec).unwrap();
-        rewrite(&mut spec, &replaced);
-        format!("{} {:?} deposed: {} {spec}", live.identity.address, live.health, live.deposed)
-    });
-    texts.collect()
-}
-
-/// Rewrites all texts. Lists that were sorted by ids are sorted by what has replaced them.
-fn rewrite(json: &mut Json, replaced: &impl Fn(&str) -> String) {
-    match json {
-        Json::String(text) => *text = replaced(text),
-        Json::Array(items) => {
-            for item in items.iter_mut() {
-                rewrite(item, replaced);
-            }
-            items.sort_by_key(Json::to_string);
-        }
-        Json::Object(fields) => fields.values_mut().for_each(|field| rewrite(field, replaced)),
-        _ => {}
-    }
 }
 
 /// Networks, gateways, addresses, NAT gateways, load balancers and keys that carry the environment's tags, counted

@@ -10,6 +10,8 @@ async fn the_wrong_account() {
     site.edit(PRODUCTION, "account: \"123456789012\"", "account: \"999999999999\"");
     for command in [
         "plan production",
+        "drift production",
+        "history production",
         "apply production --yes",
         "destroy production --confirm production",
         "output production",

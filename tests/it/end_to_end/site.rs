@@ -164,6 +164,7 @@ pub fn scope(environment: &str) -> Scope {
         names: BTreeMap::new(),
         regions: BTreeSet::new(),
         zones: BTreeSet::new(),
+        adopting: false,
         memo: Memo::default(),
     }
 }

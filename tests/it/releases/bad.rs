@@ -51,6 +51,11 @@ async fn versions_that_do_not_come_up_get_no_traffic() {
         for reason in reasons {
             assert!(why.contains(reason), "{version}: {reason:?} is not in {why}");
         }
+        let history = site.infra("history test --limit 1 --format json").await.well().json();
+        let record = &history["records"][0];
+        let (told, first) = (record["why"].as_str().unwrap(), why.lines().next().unwrap());
+        assert_eq!(record["outcome"], "failed");
+        assert!(told.starts_with("api: ") && first.contains(told.trim_start_matches("api: ")), "{told:?} {why}");
         let report = report.faultless();
         assert!(report.versions().keys().eq(["v1"].iter()), "{report}");
         println!("{version}: {report}");

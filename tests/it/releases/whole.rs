@@ -47,6 +47,15 @@ async fn a_whole_release_loses_no_request() {
     let note = again.events.iter().find_map(|event| event["note"].as_str()).expect("it says so");
     assert!(note.contains("runs registry.test/api:v3 already"), "{note}");
     site.converged("test").await;
+
+    let history = site.infra("history test --format json").await.well().json();
+    let records: Vec<&Json> = history["records"].as_array().unwrap().iter().collect();
+    // The newest one found that nothing was to be done; the oldest is the apply that made the environment.
+    let told = |one: &&Json| format!("{} {}", one["command"].as_str().unwrap(), one["outcome"].as_str().unwrap());
+    let run = "infra bluegreen run test api done";
+    assert_eq!(records.iter().map(told).collect::<Vec<_>>(), [run, run, run, run, "infra apply test done"]);
+    assert_eq!(records[1]["images"]["api"], "registry.test/api:v3");
+    assert_eq!(records[1]["run"], third.events[0]["release"], "the id of the release");
 }
 
 /// The weights of blue and green.

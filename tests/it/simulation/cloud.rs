@@ -396,9 +396,9 @@ impl Driver for Late {
         self.process.read(work).await
     }
 
-    async fn tag(&self, live: &Live<Fields>, tags: &Tags) -> Result<()> {
-        let (world, tags, live) = (Arc::clone(&self.world), tags.clone(), live.clone());
+    async fn tag(&self, live: &Live<Fields>, set: &Tags, gone: &[String]) -> Result<()> {
+        let (world, set, gone, live) = (Arc::clone(&self.world), set.clone(), gone.to_vec(), live.clone());
         let what = format!("tag {}", live.identity.address);
-        self.write(what, async move { world.tag(&live, &tags).await }).await
+        self.write(what, async move { world.tag(&live, &set, &gone).await }).await
     }
 }

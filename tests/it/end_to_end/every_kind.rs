@@ -1,0 +1,165 @@
+//! An environment of every kind, with a fault at every call of its apply.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_ssm::types::ParameterType;
+use futures::FutureExt as _;
+use infra::kinds;
+use serde_json::Value as Json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::account;
+use super::same::world;
+use super::site::Site;
+use crate::proxy::{Behaviour, Call, Fault, Judge, Proxy};
+use crate::support::Emulator;
+
+const FILE: &str = include_str!("../../every-kind.yaml");
+/// How many recoveries run at once; some of them only wait.
+const AT_ONCE: usize = 4;
+/// Runs with faults: each has one at every so-manieth call, so that together there is one at each.
+const SHARES: usize = 8;
+
+async fn site() -> Site {
+    let site = Site::on(Emulator::strict()).await;
+    site.write("test", FILE);
+    site
+}
+
+/// What is there after an apply that nothing disturbs: of ours, and how much in the account.
+async fn calm() -> (Vec<String>, usize) {
+    let site = site().await;
+    let endpoint = &site.emulator.variables["AWS_ENDPOINT_URL"];
+    let proxy = Proxy::start(endpoint, None).await;
+    site.through(&proxy.endpoint, "apply test --yes").await.well();
+    site.converged("test").await;
+    let refused: BTreeMap<_, _> = proxy
+        .calls()
+        .into_iter()
+        .filter(|call| !call.reads() && call.status >= 400)
+        .map(|call| (format!("{} {}", call.service, call.operation), call.status))
+        .collect();
+    assert_eq!(refused, BTreeMap::new(), "the order of calls is one that AWS takes");
+    let live = site.live("test").await;
+    let contents = site.emulator.at_once(account::contents(&site.aws)).await.len();
+    (world(&live, "test"), contents)
+}
+
+#[test]
+fn each_kind_is_there() {
+    for kind in kinds::ALL {
+        assert!(FILE.contains(&format!("\n  {}.", kind.name)), "{} is in tests/every-kind.yaml", kind.name);
+    }
+}
+
+/// The account as it is after each write of an apply, which is all that a killed process leaves behind, since it keeps
+/// nothing itself. From each, the same command brings about what an undisturbed one does.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_each_write_an_apply_goes_on() {
+    let (calm, contents) = calm().await;
+    let site = Arc::new(site().await);
+    let (cuts, slots) = (Arc::new(Mutex::new(JoinSet::new())), Arc::new(Semaphore::new(AT_ONCE)));
+    let expected = Arc::new((calm, contents));
+    let after = {
+        let (site, cuts, slots) = (Arc::clone(&site), Arc::clone(&cuts), Arc::clone(&slots));
+        move |call: Call| {
+            let (site, cuts, slots, expected) =
+                (Arc::clone(&site), Arc::clone(&cuts), Arc::clone(&slots), Arc::clone(&expected));
+            async move {
+                if call.reads() {
+                    return;
+                }
+                let slot = slots.acquire_owned().await.expect("never closed");
+                let copy = site.emulator.copy().await;
+                cuts.lock().unwrap().spawn(async move {
+                    recover(copy, &call, &expected).await;
+                    drop(slot);
+                });
+            }
+            .boxed()
+        }
+    };
+    let behaviour = Behaviour { after: Some(Box::new(after)), ..Behaviour::default() };
+    let proxy = Proxy::with(&site.emulator.variables["AWS_ENDPOINT_URL"], behaviour).await;
+    site.through(&proxy.endpoint, "apply test --yes").await.well();
+    let cuts = std::mem::take(&mut *cuts.lock().unwrap());
+    println!("{} points at which an apply was cut off", cuts.len());
+    cuts.join_all().await;
+}
+
+/// Goes on in an account whose writer has just died, after `call`.
+async fn recover(emulator: Emulator, call: &Call, expected: &(Vec<String>, usize)) {
+    let site = Site::on(emulator).await;
+    site.write("test", FILE);
+    bury(&site).await;
+    let again = site.infra("apply test --yes").await;
+    assert_eq!(again.code, Some(0), "after {call:?}: {}\n{}", again.stdout, again.stderr);
+    same(&site, expected, &format!("after {call:?}")).await;
+}
+
+/// Asserts that there is what there is after an apply that nothing disturbs.
+async fn same(site: &Site, (calm, contents): &(Vec<String>, usize), why: &str) {
+    let world = world(&site.live("test").await, "test");
+    for (one, calm) in world.iter().zip(calm) {
+        assert_eq!(one, calm, "{why}");
+    }
+    assert_eq!(world.len(), calm.len(), "{why}");
+    let there = site.emulator.at_once(account::contents(&site.aws)).await;
+    assert_eq!(there.len(), *contents, "{why} there is an orphan");
+}
+
+/// Whoever holds the lock is a process that has ended.
+async fn bury(site: &Site) {
+    let mut ended = std::process::Command::new("true").stdout(Stdio::null()).spawn().unwrap();
+    ended.wait().unwrap();
+    let locks = site.aws.ssm().get_parameters_by_path().path("/infra/acme/test/lock").send().await.unwrap();
+    for lock in locks.parameters() {
+        let mut content: Json = serde_json::from_str(lock.value().unwrap()).unwrap();
+        let Some(holder) = content.get_mut("holder") else { continue };
+        holder["process"] = ended.id().into();
+        let put = site.aws.ssm().put_parameter().name(lock.name().unwrap()).value(content.to_string());
+        put.r#type(ParameterType::String).overwrite(true).send().await.unwrap();
+    }
+}
+
+/// Applies with one fault in so many calls, at all places in turn.
+async fn despite(fault: Fault, shares: usize) {
+    let expected = calm().await;
+    for share in 0..shares {
+        let judge: Judge = Box::new(move |number, _| if number % shares == share { fault } else { Fault::None });
+        apply(judge, &expected, &format!("{fault:?} at each call {share} of {shares}")).await;
+    }
+}
+
+async fn apply(judge: Judge, expected: &(Vec<String>, usize), why: &str) {
+    let site = site().await;
+    let behaviour = Behaviour { judge: Some(judge), ..Behaviour::default() };
+    let proxy = Proxy::with(&site.emulator.variables["AWS_ENDPOINT_URL"], behaviour).await;
+    let applied = site.through(&proxy.endpoint, "apply test --yes").await;
+    assert_eq!(applied.code, Some(0), "{why}: {}\n{}", applied.stdout, applied.stderr);
+    same(&site, expected, why).await;
+    println!("{why}: {} calls were executed", proxy.calls().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_lost_at_each_call() {
+    despite(Fault::Unanswered, SHARES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_is_throttled() {
+    despite(Fault::Throttled, SHARES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn some_calls_never_arrive_and_some_break() {
+    let judge = |number, _: &Call| match number % 10 {
+        3 => Fault::Unsent,
+        7 => Fault::Broken,
+        _ => Fault::None,
+    };
+    apply(Box::new(judge), &calm().await, "three of ten calls go wrong").await;
+}
