@@ -12,6 +12,7 @@ mod identity;
 mod lock;
 mod output;
 mod plan;
+mod policy;
 mod rename;
 mod schema;
 mod session;
@@ -60,6 +61,8 @@ enum Command {
     Output(output::Arguments),
     /// Say why a resource is there and where its fields come from, or what a finding means
     Explain(explain::Arguments),
+    /// Print the least IAM policy that a command needs in an environment
+    Policy(policy::Arguments),
     /// Print the JSON Schema of environment files
     Schema,
     /// Show who applied, destroyed and released what, and how it ended
@@ -171,6 +174,7 @@ pub fn run() -> ExitCode {
             Command::Destroy(arguments) => destroy::run(&arguments).await,
             Command::Output(arguments) => output::run(&arguments).await,
             Command::Explain(arguments) => explain::run(&arguments),
+            Command::Policy(arguments) => policy::run(&arguments),
             Command::Schema => schema::run(),
             Command::History(arguments) => history::run(&arguments).await,
             Command::Adopt(arguments) => adopt::run(&arguments).await,

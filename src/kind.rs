@@ -3,6 +3,7 @@
 //! The pure half (names of fields, normal form, limits) is [`Info`]; planning sees nothing else of a kind. The other half
 //! talks to AWS and is reached through [`Driver`], which tests replace by a driver in memory.
 
+mod problem;
 mod remark;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +18,11 @@ use serde::de::DeserializeOwned;
 
 use crate::address::{Address, Identity};
 use crate::aws::Aws;
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::{self, Fields, Outputs, Unresolved};
 
+pub use problem::Problem;
 pub use remark::Remark;
 
 /// How AWS names a resource within its kind: an id, an ARN or a name.
@@ -249,30 +252,11 @@ pub struct Making {
     pub token: String,
 }
 
-/// A problem of a specification, found without AWS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The field, as in `name` or `ingress.0.port`.
-    pub path: String,
-    pub message: String,
-    pub help: Option<String>,
-}
-
-impl Problem {
-    pub fn new(path: &str, message: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), message: message.into(), help: None }
-    }
-
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-}
-
 /// One kind of resource. Its fields are those of the implementing struct.
 pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Send + Sync + 'static {
     const NAME: &'static str;
+    /// What IAM must allow whoever plans and applies it.
+    const RIGHTS: Rights;
     /// Fields that AWS cannot change in place.
     const REPLACED_BY: &'static [&'static str] = &[];
     /// Whether a replacement is made before the old one goes, which needs a name that can differ.
@@ -342,6 +326,7 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
 #[derive(Clone, Copy)]
 pub struct Info {
     pub name: &'static str,
+    pub rights: Rights,
     pub replaced_by: &'static [&'static str],
     pub create_first: bool,
     pub carried: &'static [&'static str],
@@ -373,6 +358,7 @@ impl Info {
     pub const fn of<K: Kind>() -> Self {
         Self {
             name: K::NAME,
+            rights: K::RIGHTS,
             replaced_by: K::REPLACED_BY,
             create_first: K::CREATE_FIRST,
             carried: K::CARRIED,

@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod policy;
+pub mod rights;
 pub mod tags;
 pub mod value;
 
@@ -39,5 +40,6 @@ pub mod kind;
 pub mod kinds;
 pub mod live;
 pub mod lock;
+pub mod preflight;
 
 pub mod commands;

@@ -112,6 +112,8 @@ pub async fn revisions(aws: &Aws, arns: BTreeSet<String>) -> Result<BTreeMap<Str
 pub struct Place {
     pub account: String,
     pub partition: String,
+    /// The ARN of whose credentials they are.
+    pub caller: String,
     /// The names of the zones that can be used, sorted.
     pub zones: Vec<String>,
 }
@@ -129,7 +131,8 @@ impl Place {
         let mut zones: Vec<String> = zones.filter_map(|zone| zone.zone_name().map(str::to_owned)).collect();
         zones.sort();
         let partition = caller.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
-        Ok(Self { account: caller.account().unwrap_or_default().to_owned(), partition, zones })
+        let (account, caller) = (caller.account().unwrap_or_default(), caller.arn().unwrap_or_default());
+        Ok(Self { account: account.to_owned(), partition, caller: caller.to_owned(), zones })
     }
 }
 

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use build::{NO_RESOURCE, Statement, allow, deny, document, trust};
+pub use build::{NO_RESOURCE, Statement, VERSION, allow, deny, document, trust};
 
 use crate::kind::Problem;
 use crate::value::{Fields, Unresolved, Value};

@@ -1,6 +1,7 @@
 """Route 53."""
 
 import copy
+import threading
 
 from moto.core.exceptions import ServiceException
 from moto.core.resource_tagging import TaggedResource
@@ -8,6 +9,9 @@ from moto.resourcegroupstaggingapi import models as tagging
 from moto.route53.models import FakeZone, HostedZoneIdentifier, RecordSet, Route53Backend, route53_backends
 
 from .patch import around, define
+
+
+CHANGING = threading.Lock()
 
 
 class InvalidChangeBatch(ServiceException):
@@ -86,6 +90,13 @@ def change_resource_record_sets(self, zoneid, change_list):
     if messages:
         raise InvalidChangeBatch(messages)
     zone.rrsets = list(kept.values())
+
+
+@around(Route53Backend, "change_resource_record_sets")
+def one_after_the_other(original, self, zoneid, change_list):
+    """Changes of a zone at the same time do not undo each other."""
+    with CHANGING:
+        return original(self, zoneid, change_list)
 
 
 @around(FakeZone, "get_record_sets")

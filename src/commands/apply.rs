@@ -23,6 +23,7 @@ use crate::kind::Scope;
 use crate::live;
 use crate::lock::{Guard, Held, Holder, Lock};
 use crate::plan::Plan;
+use crate::preflight::{self, Found};
 use crate::report;
 
 #[derive(clap::Args)]
@@ -55,6 +56,9 @@ pub struct Writing {
     /// Write without a lock, where SSM cannot be used: name the environment once more
     #[arg(long, value_name = "ENV")]
     no_lock: Option<String>,
+    /// Do not ask IAM first whether all of the plan is allowed, nor look at quotas
+    #[arg(long)]
+    skip_preflight: bool,
     /// How long to wait for another writer, as in 10m
     #[arg(long, value_name = "TIME", default_value = "0s")]
     lock_timeout: SignedDuration,
@@ -152,7 +156,11 @@ pub async fn write(
         if writing.format == Format::Text {
             show(&plan, findings, Format::Text)?;
         }
-        let report = match agree(&plan, consent) {
+        let agreed = match preflight(session, &plan, writing).await {
+            Ok(()) => agree(&plan, consent),
+            Err(refused) => Err(refused),
+        };
+        let report = match agreed {
             Ok(()) if plan.is_empty() => Ok(None),
             Ok(()) => Ok(Some(carry_out(session, &plan, scope, writing, again, held.as_ref()).await)),
             Err(refused) => Err(refused),
@@ -170,6 +178,22 @@ pub async fn write(
         say(&format!("the lock could not be given back and expires by itself: {failure}"));
     }
     ended
+}
+
+/// Finds before the first write what AWS would refuse in the middle.
+async fn preflight(session: &Session, plan: &Plan, writing: &Writing) -> Result<()> {
+    if writing.skip_preflight || plan.is_empty() || !plan.blocked.is_empty() {
+        return Ok(());
+    }
+    let Found { refused, notes } = preflight::check(&session.aws, &session.place.caller, plan).await;
+    notes.iter().for_each(|note| say(note));
+    match refused {
+        None => Ok(()),
+        Some(refused) => bail!(
+            "{refused}\n  infra policy {} apply prints what is needed; --skip-preflight applies without asking IAM first",
+            plan.environment
+        ),
+    }
 }
 
 /// Waits until AWS shows what a process that ended was making, or until it is sure that nothing was made.

@@ -169,11 +169,7 @@ impl Expansion<'_> {
     }
 
     fn partition(&self) -> &'static str {
-        match self.file.region.split('-').next() {
-            Some("cn") => "aws-cn",
-            _ if self.file.region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        }
+        crate::rights::partition(&self.file.region)
     }
 
     /// A plain value in which each text that holds references becomes a template.

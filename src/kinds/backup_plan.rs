@@ -1,23 +1,26 @@
 //! A plan of AWS Backup: when what is backed up, how long it is kept and where it is copied to.
 //!
-//! What it backs up are its selections, which AWS can neither change nor tag: a changed one is made anew before the old
-//! one goes.
+//! Its selections say what. AWS can neither change nor tag them: a changed one is made anew before the old one goes.
+
+mod lifecycle;
 
 use std::sync::Arc;
 
 use aws_sdk_backup::types::{
     BackupPlan as Found, BackupPlanInput, BackupRule as FoundRule, BackupRuleInput, BackupSelection, CopyAction,
-    Lifecycle,
 };
 use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use self::lifecycle::{days, lifecycle};
 
 use super::backup_vault::{read_tags, write_tags};
 use super::{adopt, tagging};
 use crate::address::short_hash;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -113,6 +116,16 @@ const fn completion_window() -> u32 {
 
 impl Kind for BackupPlan {
     const NAME: &'static str = "backup_plan";
+    const RIGHTS: Rights = Rights {
+        read: "backup:GetBackupPlan backup:GetBackupSelection backup:ListBackupPlans backup:ListBackupSelections \
+            backup:ListTags",
+        create: "backup:CreateBackupPlan backup:CreateBackupSelection backup:TagResource",
+        update: "backup:CreateBackupSelection backup:DeleteBackupSelection backup:TagResource backup:UntagResource \
+            backup:UpdateBackupPlan",
+        delete: "backup:DeleteBackupPlan backup:DeleteBackupSelection",
+        passes: "backup.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const NAMELESS: bool = true;
@@ -329,19 +342,6 @@ fn check_name(path: &str, name: &str, limit: usize) -> Option<Problem> {
     Some(Problem::new(path, format!("AWS Backup does not take the name `{name}`")).help(help))
 }
 
-fn lifecycle(delete: Option<u32>, cold: Option<u32>) -> Option<Lifecycle> {
-    let lifecycle = Lifecycle::builder().set_delete_after_days(delete.map(i64::from));
-    let lifecycle = lifecycle.set_move_to_cold_storage_after_days(cold.map(i64::from)).build();
-    (delete.is_some() || cold.is_some()).then_some(lifecycle)
-}
-
-/// Days to deletion and to cold storage. AWS says -1 where nothing was said.
-fn days(lifecycle: Option<&Lifecycle>) -> (Option<u32>, Option<u32>) {
-    let days = |days: Option<i64>| days.and_then(|days| u32::try_from(days).ok());
-    let delete = days(lifecycle.and_then(Lifecycle::delete_after_days));
-    (delete, days(lifecycle.and_then(Lifecycle::move_to_cold_storage_after_days)))
-}
-
 /// All plans of the environment, read once: vaults are looked for where plans copy to.
 pub(super) async fn all(aws: &Aws, scope: &Scope) -> Result<Arc<Vec<Live<BackupPlan>>>> {
     let read = || async {
@@ -481,7 +481,10 @@ mod tests {
 
     #[test]
     fn what_is_kept_for_ever_is_said_as_minus_one() {
-        let never = Lifecycle::builder().delete_after_days(-1).move_to_cold_storage_after_days(-1).build();
+        let never = aws_sdk_backup::types::Lifecycle::builder()
+            .delete_after_days(-1)
+            .move_to_cold_storage_after_days(-1)
+            .build();
         assert_eq!(days(Some(&never)), (None, None));
         assert_eq!(days(lifecycle(Some(30), None).as_ref()), (Some(30), None));
         assert_eq!(lifecycle(None, None), None);

@@ -15,6 +15,7 @@ use super::{adopt, backup_plan, tagging};
 use crate::address::{ENVIRONMENT, PROJECT};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -41,6 +42,15 @@ pub struct BackupVault {
 
 impl Kind for BackupVault {
     const NAME: &'static str = "backup_vault";
+    const RIGHTS: Rights = Rights {
+        read: "backup:GetBackupPlan backup:GetBackupSelection backup:ListBackupPlans backup:ListBackupSelections \
+            backup:ListBackupVaults backup:ListTags tag:GetResources",
+        create: "backup:CreateBackupVault backup:TagResource backup-storage:MountCapsule kms:CreateGrant kms:Decrypt \
+            kms:DescribeKey kms:GenerateDataKey kms:RetireGrant",
+        update: "backup:TagResource backup:UntagResource",
+        delete: "backup:DeleteBackupVault",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name", "region", "kms_key_arn"];
     const OPEN: &'static [&'static str] = &["name", "kms_key_arn"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];

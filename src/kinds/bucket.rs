@@ -24,6 +24,7 @@ use crate::address::{Identity, short_hash};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::Policy;
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -70,6 +71,19 @@ const fn yes() -> bool {
 
 impl Kind for Bucket {
     const NAME: &'static str = "bucket";
+    const RIGHTS: Rights = Rights {
+        read: "s3:GetBucketOwnershipControls s3:GetBucketPolicy s3:GetBucketPublicAccessBlock s3:GetBucketTagging \
+            s3:GetBucketVersioning s3:GetEncryptionConfiguration s3:GetLifecycleConfiguration \
+            s3:ListAllMyBuckets s3:ListBucket",
+        create: "s3:CreateBucket s3:PutBucketTagging",
+        update: "s3:DeleteBucketPolicy s3:PutBucketOwnershipControls s3:PutBucketPolicy s3:PutBucketPublicAccessBlock \
+            s3:PutBucketTagging s3:PutBucketVersioning s3:PutEncryptionConfiguration \
+            s3:PutLifecycleConfiguration",
+        delete: "s3:AbortMultipartUpload s3:DeleteBucket s3:DeleteObject s3:DeleteObjectVersion \
+            s3:ListBucketMultipartUploads s3:ListBucketVersions",
+        on: "s3:{name}",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const LATE: &'static [&'static str] = &["policy"];
     const OPEN: &'static [&'static str] = &["name"];

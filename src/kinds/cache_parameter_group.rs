@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, elasticache, rds, tagging};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 
 /// Parameters that one request may change.
@@ -40,6 +41,15 @@ fn description() -> String {
 
 impl Kind for CacheParameterGroup {
     const NAME: &'static str = "cache_parameter_group";
+    const RIGHTS: Rights = Rights {
+        read: "elasticache:DescribeCacheParameterGroups elasticache:DescribeCacheParameters \
+            elasticache:ListTagsForResource",
+        create: "elasticache:AddTagsToResource elasticache:CreateCacheParameterGroup",
+        update: "elasticache:AddTagsToResource elasticache:RemoveTagsFromResource \
+            elasticache:ModifyCacheParameterGroup elasticache:ResetCacheParameterGroup",
+        delete: "elasticache:DeleteCacheParameterGroup",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name", "family", "description"];
     const CREATE_FIRST: bool = true;
     const HELD_BY: &'static [&'static str] = &["replication_group"];

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, elasticache, rds, tagging};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 use crate::value::Arg;
 
@@ -32,6 +33,14 @@ fn description() -> String {
 
 impl Kind for CacheSubnetGroup {
     const NAME: &'static str = "cache_subnet_group";
+    const RIGHTS: Rights = Rights {
+        read: "elasticache:DescribeCacheSubnetGroups elasticache:ListTagsForResource",
+        create: "elasticache:AddTagsToResource elasticache:CreateCacheSubnetGroup",
+        update: "elasticache:AddTagsToResource elasticache:RemoveTagsFromResource elasticache:ModifyCacheSubnetGroup",
+        delete: "elasticache:DeleteCacheSubnetGroup",
+        links: "elasticache.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const CREATE_FIRST: bool = true;
     const HELD_BY: &'static [&'static str] = &["replication_group"];

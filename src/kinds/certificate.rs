@@ -15,6 +15,7 @@ use super::elb::words;
 use super::tagging;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Outputs;
 
@@ -239,6 +240,13 @@ fn check_domain(path: &str, domain: &str) -> Option<Problem> {
 
 impl Kind for Certificate {
     const NAME: &'static str = "certificate";
+    const RIGHTS: Rights = Rights {
+        read: "acm:DescribeCertificate acm:ListCertificates acm:ListTagsForCertificate",
+        create: "acm:AddTagsToCertificate acm:RequestCertificate",
+        update: "acm:AddTagsToCertificate acm:RemoveTagsFromCertificate",
+        delete: "acm:DeleteCertificate",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["domain", "alternative_names", "validation", "key_algorithm"];
     const CREATE_FIRST: bool = true;
     const NAMELESS: bool = true;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, alarms, metric_alarm};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 use crate::value::{self, Arg};
 
@@ -52,6 +53,14 @@ const fn yes() -> bool {
 
 impl Kind for CompositeAlarm {
     const NAME: &'static str = "composite_alarm";
+    const RIGHTS: Rights = Rights {
+        read: "cloudwatch:DescribeAlarms cloudwatch:ListTagsForResource",
+        create: "cloudwatch:PutCompositeAlarm cloudwatch:TagResource",
+        update: "cloudwatch:PutCompositeAlarm cloudwatch:TagResource cloudwatch:UntagResource",
+        delete: "cloudwatch:DeleteAlarms",
+        on: "cloudwatch:alarm:{name}",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];

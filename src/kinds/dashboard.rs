@@ -10,6 +10,7 @@ use super::{adopt, alarms, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::{Unresolved, Value};
 
@@ -37,6 +38,14 @@ fn anything(_: &mut SchemaGenerator) -> Schema {
 
 impl Kind for Dashboard {
     const NAME: &'static str = "dashboard";
+    const RIGHTS: Rights = Rights {
+        read: "cloudwatch:GetDashboard cloudwatch:ListDashboards cloudwatch:ListTagsForResource",
+        create: "cloudwatch:PutDashboard cloudwatch:TagResource",
+        update: "cloudwatch:PutDashboard cloudwatch:TagResource cloudwatch:UntagResource",
+        delete: "cloudwatch:DeleteDashboards",
+        on: "cloudwatch:dashboard/{name}",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, rds, rds_instance};
 use crate::aws::Aws;
 use crate::kind::{Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -132,6 +133,19 @@ fn gp3() -> String {
 
 impl Kind for DbInstance {
     const NAME: &'static str = "db_instance";
+    const RIGHTS: Rights = Rights {
+        read: "rds:DescribeDBEngineVersions rds:DescribeDBInstances",
+        create: "rds:AddTagsToResource rds:CreateDBInstance kms:CreateGrant kms:Decrypt kms:DescribeKey \
+            kms:GenerateDataKey secretsmanager:CreateSecret secretsmanager:TagResource",
+        update: "rds:AddTagsToResource rds:ModifyDBInstance rds:RemoveTagsFromResource kms:CreateGrant kms:Decrypt \
+            kms:DescribeKey kms:GenerateDataKey secretsmanager:CreateSecret secretsmanager:RotateSecret \
+            secretsmanager:TagResource",
+        delete: "rds:AddTagsToResource rds:CreateDBSnapshot rds:DeleteDBInstance",
+        on: "rds:db:{name} rds:og:* rds:pg:* rds:secgrp:* rds:snapshot:{name}* rds:subgrp:* \
+            secretsmanager:secret:rds!*",
+        passes: "monitoring.rds.amazonaws.com",
+        links: "rds.amazonaws.com",
+    };
     const REPLACED_BY: &'static [&'static str] =
         &["name", "engine", "master_username", "database_name", "encrypted", "kms_key_arn", "subnet_group_name"];
     const RESTARTED_BY: &'static [&'static str] = &["class", "engine_version", "port", "ca"];

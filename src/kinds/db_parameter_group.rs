@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, rds};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 
 /// Parameters that one request may change.
@@ -40,6 +41,15 @@ fn description() -> String {
 
 impl Kind for DbParameterGroup {
     const NAME: &'static str = "db_parameter_group";
+    const RIGHTS: Rights = Rights {
+        read: "rds:DescribeDBParameterGroups rds:DescribeDBParameters rds:ListTagsForResource",
+        create: "rds:AddTagsToResource rds:CreateDBParameterGroup",
+        update: "rds:AddTagsToResource rds:ModifyDBParameterGroup rds:RemoveTagsFromResource \
+            rds:ResetDBParameterGroup",
+        delete: "rds:DeleteDBParameterGroup",
+        on: "rds:pg:{name}",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name", "family", "description"];
     const CREATE_FIRST: bool = true;
     const HELD_BY: &'static [&'static str] = &["db_instance"];

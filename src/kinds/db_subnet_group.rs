@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, rds};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 use crate::value::Arg;
 
@@ -32,6 +33,15 @@ fn description() -> String {
 
 impl Kind for DbSubnetGroup {
     const NAME: &'static str = "db_subnet_group";
+    const RIGHTS: Rights = Rights {
+        read: "rds:DescribeDBSubnetGroups rds:ListTagsForResource",
+        create: "rds:AddTagsToResource rds:CreateDBSubnetGroup",
+        update: "rds:AddTagsToResource rds:ModifyDBSubnetGroup rds:RemoveTagsFromResource",
+        delete: "rds:DeleteDBSubnetGroup",
+        on: "rds:subgrp:{name}",
+        links: "rds.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const CREATE_FIRST: bool = true;
     const OPEN: &'static [&'static str] = &["name"];

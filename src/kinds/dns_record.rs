@@ -12,6 +12,7 @@ use super::{adopt, hosted_zone, route53};
 use crate::address::{Address, Identity};
 use crate::aws::Aws;
 use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Adopting, Tagged, Tags};
 use crate::value::Arg;
 
@@ -106,6 +107,13 @@ const fn five_minutes() -> u32 {
 
 impl Kind for DnsRecord {
     const NAME: &'static str = "dns_record";
+    const RIGHTS: Rights = Rights {
+        read: "route53:ListHostedZones route53:ListResourceRecordSets",
+        create: "route53:ChangeResourceRecordSets",
+        update: "route53:ChangeResourceRecordSets",
+        delete: "route53:ChangeResourceRecordSets",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["zone_id", "host", "type"];
     const OUTPUTS: &'static [&'static str] = &["host"];
 
@@ -175,7 +183,8 @@ impl Kind for DnsRecord {
         let reads = zones.iter().map(|zone| async move {
             let sets = route53::records(aws, zone).await?;
             let mut live: Vec<_> = sets.iter().filter_map(|set| owned(zone, set, &sets)).collect();
-            let nobodys = |id: &str| aws.adopting().filter(|one| one.id == id && !live.iter().any(|live| live.id == id));
+            let nobodys =
+                |id: &str| aws.adopting().filter(|one| one.id == id && !live.iter().any(|live| live.id == id));
             let adopted: Vec<_> = sets.iter().filter_map(|set| adopted(zone, set, &nobodys)).collect();
             live.extend(adopted);
             Ok::<_, Failure>(live)
@@ -213,7 +222,8 @@ impl Kind for DnsRecord {
     async fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> Result<()> {
         let (zone, host, kind) = (live.spec.zone_id.get()?, live.spec.host.get()?, live.spec.kind);
         if let Some(tagged) = tags::decode(set) {
-            return route53::change(aws, zone, vec![(ChangeAction::Upsert, ownership(host, kind, &tagged.identity)?)]).await;
+            return route53::change(aws, zone, vec![(ChangeAction::Upsert, ownership(host, kind, &tagged.identity)?)])
+                .await;
         }
         match route53::record(aws, zone, &mark_name(host, kind), &RrType::Txt).await? {
             Some(mark) if !gone.is_empty() => route53::change(aws, zone, vec![(ChangeAction::Delete, mark)]).await,

@@ -20,6 +20,7 @@ use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::Policy;
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -58,6 +59,16 @@ pub struct EcrRepository {
 
 impl Kind for EcrRepository {
     const NAME: &'static str = "ecr_repository";
+    const RIGHTS: Rights = Rights {
+        read: "ecr:DescribeRepositories ecr:GetLifecyclePolicy ecr:GetRepositoryPolicy ecr:ListTagsForResource",
+        create: "ecr:CreateRepository ecr:TagResource kms:CreateGrant kms:DescribeKey kms:RetireGrant",
+        update: "ecr:DeleteLifecyclePolicy ecr:DeleteRepositoryPolicy ecr:PutImageScanningConfiguration \
+            ecr:PutImageTagMutability ecr:PutLifecyclePolicy ecr:SetRepositoryPolicy ecr:TagResource \
+            ecr:UntagResource",
+        delete: "ecr:DeleteRepository",
+        on: "ecr:repository/{name}",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name", "kms_key_arn"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "url", "name"];

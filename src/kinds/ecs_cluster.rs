@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, ecs};
 use crate::aws::Aws;
 use crate::kind::{Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 
 /// A cluster: the place where services and their tasks run.
@@ -59,6 +60,15 @@ impl Insights {
 
 impl Kind for EcsCluster {
     const NAME: &'static str = "ecs_cluster";
+    const RIGHTS: Rights = Rights {
+        read: "ecs:DescribeClusters ecs:ListClusters",
+        create: "ecs:CreateCluster ecs:TagResource",
+        update: "ecs:PutClusterCapacityProviders ecs:TagResource ecs:UntagResource ecs:UpdateCluster",
+        delete: "ecs:DeleteCluster",
+        on: "ecs:cluster/{name}",
+        links: "ecs.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];

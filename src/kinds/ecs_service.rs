@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_ecs::types::{
     AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, CapacityProviderStrategyItem, LaunchType,
-    LoadBalancer as SdkLoadBalancer, NetworkConfiguration, PropagateTags, Service as Found,
-    ServiceConnectConfiguration,
+    LoadBalancer as SdkLoadBalancer, NetworkConfiguration, Service as Found, ServiceConnectConfiguration,
 };
 use futures::future::try_join_all;
 use schemars::JsonSchema;
@@ -20,6 +19,7 @@ use super::{adopt, ecs, ecs_rollout, ecs_services, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -151,6 +151,16 @@ fn yes() -> bool {
 
 impl Kind for EcsService {
     const NAME: &'static str = "ecs_service";
+    const RIGHTS: Rights = Rights {
+        read: "ecs:DescribeClusters ecs:DescribeServiceDeployments ecs:DescribeServices ecs:DescribeTasks \
+            ecs:ListClusters ecs:ListServiceDeployments ecs:ListServices ecs:ListTasks",
+        create: "ecs:CreateService ecs:TagResource",
+        update: "ecs:TagResource ecs:UntagResource ecs:UpdateService",
+        delete: "ecs:DeleteService ecs:UpdateService",
+        on: "ecs:service/*/{name}",
+        passes: "ecs.amazonaws.com",
+        links: "ecs.amazonaws.com",
+    };
     const REPLACED_BY: &'static [&'static str] = &["name", "cluster_arn"];
     const RESTARTED_BY: &'static [&'static str] = &[
         "task_definition_arn",
@@ -430,24 +440,6 @@ impl EcsService {
             tags.insert(AUTOSCALED.to_owned(), "yes".to_owned());
         }
         tags
-    }
-}
-
-impl Propagate {
-    fn sdk(self) -> PropagateTags {
-        match self {
-            Self::None => PropagateTags::None,
-            Self::Service => PropagateTags::Service,
-            Self::TaskDefinition => PropagateTags::TaskDefinition,
-        }
-    }
-
-    pub(super) fn of(found: Option<&PropagateTags>) -> Self {
-        match found {
-            Some(PropagateTags::Service) => Self::Service,
-            Some(PropagateTags::TaskDefinition) => Self::TaskDefinition,
-            _ => Self::None,
-        }
     }
 }
 

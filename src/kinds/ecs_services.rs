@@ -1,7 +1,8 @@
 //! Reads services: those of a cluster, one, and what each says. And the limits that AWS states for them.
 
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AvailabilityZoneRebalancing, CapacityProviderStrategyItem, Service as Found, ServiceField,
+    AssignPublicIp, AvailabilityZoneRebalancing, CapacityProviderStrategyItem, PropagateTags, Service as Found,
+    ServiceField,
 };
 use futures::future::try_join_all;
 
@@ -92,6 +93,24 @@ pub fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<EcsService> {
     };
     live.notes.extend(ecs_rollout::failed(found).map(Into::into));
     live
+}
+
+impl Propagate {
+    pub(super) fn sdk(self) -> PropagateTags {
+        match self {
+            Self::None => PropagateTags::None,
+            Self::Service => PropagateTags::Service,
+            Self::TaskDefinition => PropagateTags::TaskDefinition,
+        }
+    }
+
+    fn of(found: Option<&PropagateTags>) -> Self {
+        match found {
+            Some(PropagateTags::Service) => Self::Service,
+            Some(PropagateTags::TaskDefinition) => Self::TaskDefinition,
+            _ => Self::None,
+        }
+    }
 }
 
 fn args(texts: &[String]) -> Vec<Arg<String>> {

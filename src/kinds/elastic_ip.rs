@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ec2;
 use crate::aws::{Aws, one_try};
 use crate::kind::{Class, Id, Kind, Live, Making, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 
 /// A public IPv4 address that stays the same. What uses it (a NAT gateway, a host) refers to its `id`.
@@ -19,6 +20,13 @@ pub struct ElasticIp {
 
 impl Kind for ElasticIp {
     const NAME: &'static str = "elastic_ip";
+    const RIGHTS: Rights = Rights {
+        read: "ec2:DescribeAddresses",
+        create: "ec2:AllocateAddress ec2:CreateTags",
+        update: "ec2:CreateTags ec2:DeleteTags",
+        delete: "ec2:ReleaseAddress",
+        ..Rights::NONE
+    };
     const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id", "public_ip"];
 

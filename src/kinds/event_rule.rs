@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, tagging};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::{Arg, Unresolved, Value};
 
@@ -112,6 +113,15 @@ fn yes() -> bool {
 
 impl Kind for EventRule {
     const NAME: &'static str = "event_rule";
+    const RIGHTS: Rights = Rights {
+        read: "events:DescribeRule events:ListTagsForResource events:ListTargetsByRule",
+        create: "events:PutRule events:TagResource",
+        update: "events:PutRule events:PutTargets events:RemoveTargets events:TagResource events:UntagResource",
+        delete: "events:DeleteRule events:RemoveTargets",
+        on: "events:rule/{name}",
+        passes: "events.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const LATE: &'static [&'static str] = &["targets"];
     const OPEN: &'static [&'static str] = &["name"];

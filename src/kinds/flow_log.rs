@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ec2, tagging};
 use crate::aws::{self, Aws};
 use crate::kind::{Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -66,6 +67,14 @@ pub fn format() -> String {
 
 impl Kind for FlowLog {
     const NAME: &'static str = "flow_log";
+    const RIGHTS: Rights = Rights {
+        read: "ec2:DescribeFlowLogs",
+        create: "ec2:CreateFlowLogs ec2:CreateTags",
+        update: "ec2:CreateTags ec2:DeleteTags",
+        delete: "ec2:DeleteFlowLogs",
+        passes: "vpc-flow-logs.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] =
         &["resource_id", "traffic", "log_group_name", "role_arn", "bucket_arn", "interval_seconds", "format"];
     const CREATE_FIRST: bool = true;

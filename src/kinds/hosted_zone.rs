@@ -9,6 +9,7 @@ use super::{route53, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Outputs;
 
@@ -31,6 +32,14 @@ pub struct HostedZone {
 
 impl Kind for HostedZone {
     const NAME: &'static str = "hosted_zone";
+    const RIGHTS: Rights = Rights {
+        read: "route53:GetHostedZone route53:ListHostedZones route53:ListResourceRecordSets \
+            route53:ListTagsForResources",
+        create: "route53:ChangeTagsForResource route53:CreateHostedZone",
+        update: "route53:ChangeTagsForResource",
+        delete: "route53:DeleteHostedZone",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id", "arn", "name_servers"];

@@ -16,6 +16,7 @@ use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::Policy;
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -61,6 +62,17 @@ struct Found<'a> {
 
 impl Kind for IamRole {
     const NAME: &'static str = "iam_role";
+    const RIGHTS: Rights = Rights {
+        read: "iam:GetAccountAuthorizationDetails iam:GetRole iam:GetRolePolicy iam:ListAttachedRolePolicies \
+            iam:ListRolePolicies iam:ListRoles",
+        create: "iam:CreateRole iam:PutRolePermissionsBoundary iam:TagRole",
+        update: "iam:AttachRolePolicy iam:DeleteRolePermissionsBoundary iam:DeleteRolePolicy iam:DetachRolePolicy \
+            iam:PutRolePermissionsBoundary iam:PutRolePolicy iam:TagRole iam:UntagRole \
+            iam:UpdateAssumeRolePolicy iam:UpdateRole",
+        delete: "iam:DeleteRole iam:DeleteRolePolicy iam:DetachRolePolicy",
+        on: "iam:role/infra/{project}/{environment}/*",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name", "id"];

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ec2;
 use crate::aws::{Aws, one_try};
 use crate::kind::{Class, Id, Kind, Live, Making, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -26,6 +27,13 @@ pub struct InternetGateway {
 
 impl Kind for InternetGateway {
     const NAME: &'static str = "internet_gateway";
+    const RIGHTS: Rights = Rights {
+        read: "ec2:DescribeInternetGateways",
+        create: "ec2:CreateInternetGateway ec2:CreateTags",
+        update: "ec2:AttachInternetGateway ec2:CreateTags ec2:DeleteTags ec2:DetachInternetGateway",
+        delete: "ec2:DeleteInternetGateway ec2:DetachInternetGateway",
+        ..Rights::NONE
+    };
     // A VPC can only be deleted once its gateway is detached.
     const LATE: &'static [&'static str] = &["vpc_id"];
     const NAMELESS: bool = true;

@@ -12,6 +12,7 @@ use super::waf::Named;
 use super::{adopt, waf};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 
 const ADDRESSES: usize = 10_000;
@@ -41,6 +42,13 @@ words! {
 
 impl Kind for IpSet {
     const NAME: &'static str = "ip_set";
+    const RIGHTS: Rights = Rights {
+        read: "wafv2:GetIPSet wafv2:ListIPSets wafv2:ListTagsForResource",
+        create: "wafv2:CreateIPSet wafv2:TagResource",
+        update: "wafv2:TagResource wafv2:UntagResource wafv2:UpdateIPSet",
+        delete: "wafv2:DeleteIPSet",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name", "version"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn"];

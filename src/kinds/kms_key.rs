@@ -18,6 +18,7 @@ use crate::address::{Address, Identity};
 use crate::aws::{Aws, one_try};
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::{self, Policy};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 
 /// The tag with the alias that the file chose.
@@ -63,6 +64,15 @@ fn yes() -> bool {
 
 impl Kind for KmsKey {
     const NAME: &'static str = "kms_key";
+    const RIGHTS: Rights = Rights {
+        read: "elasticache:DescribeSnapshots kms:DescribeKey kms:GetKeyPolicy kms:GetKeyRotationStatus \
+            kms:ListAliases kms:ListKeys kms:ListResourceTags rds:DescribeDBSnapshots",
+        create: "kms:CreateKey kms:PutKeyPolicy kms:TagResource",
+        update: "kms:CancelKeyDeletion kms:CreateAlias kms:DeleteAlias kms:DisableKeyRotation kms:EnableKey \
+            kms:EnableKeyRotation kms:PutKeyPolicy kms:TagResource kms:UntagResource kms:UpdateKeyDescription",
+        delete: "kms:DisableKey kms:ScheduleKeyDeletion kms:TagResource",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["multi_region"];
     const LATE: &'static [&'static str] = &["policy"];
     const NAMELESS: bool = true;

@@ -23,6 +23,7 @@ pub use self::permission::Permission;
 use super::{adopt, tagging};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::{self, Arg, Fields};
 
@@ -130,6 +131,17 @@ fn storage() -> u32 {
 
 impl Kind for LambdaFunction {
     const NAME: &'static str = "lambda_function";
+    const RIGHTS: Rights = Rights {
+        read: "lambda:GetFunction lambda:GetPolicy",
+        create: "lambda:CreateFunction lambda:TagResource kms:CreateGrant kms:Decrypt kms:DescribeKey kms:Encrypt",
+        update: "lambda:AddPermission lambda:DeleteFunctionConcurrency lambda:PutFunctionConcurrency \
+            lambda:RemovePermission lambda:TagResource lambda:UntagResource lambda:UpdateFunctionCode \
+            lambda:UpdateFunctionConfiguration kms:CreateGrant kms:Decrypt kms:DescribeKey kms:Encrypt",
+        delete: "lambda:DeleteFunction",
+        on: "lambda:function:{name}",
+        passes: "lambda.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const LATE: &'static [&'static str] = &["permissions"];
     const OPEN: &'static [&'static str] = &["name", "code", "log_group"];

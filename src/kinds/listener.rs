@@ -12,6 +12,7 @@ pub use super::elb::action::{Action, FixedResponse, Redirect, WeightedGroup};
 use super::elb::{self, Found};
 use crate::aws::Aws;
 use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -112,6 +113,17 @@ fn set(certificates: &[Arg<String>]) -> Result<BTreeSet<String>> {
 
 impl Kind for Listener {
     const NAME: &'static str = "listener";
+    const RIGHTS: Rights = Rights {
+        read: "elasticloadbalancing:DescribeListenerCertificates elasticloadbalancing:DescribeListeners \
+            elasticloadbalancing:DescribeLoadBalancers elasticloadbalancing:DescribeRules \
+            elasticloadbalancing:DescribeTags",
+        create: "elasticloadbalancing:AddTags elasticloadbalancing:CreateListener",
+        update: "elasticloadbalancing:AddListenerCertificates elasticloadbalancing:AddTags \
+            elasticloadbalancing:ModifyListener elasticloadbalancing:RemoveListenerCertificates \
+            elasticloadbalancing:RemoveTags",
+        delete: "elasticloadbalancing:DeleteListener",
+        ..Rights::NONE
+    };
     const CARRIED: &'static [&'static str] = &["default_action"];
     const REPLACED_BY: &'static [&'static str] = &["load_balancer_arn"];
     const UNIQUE: &'static [&'static str] = &["load_balancer_arn", "port"];

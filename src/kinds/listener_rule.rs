@@ -14,6 +14,7 @@ use super::elb;
 use super::elb::action::Action;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -283,6 +284,15 @@ async fn set_priorities(aws: &Aws, pairs: &[(&str, u16)]) -> Result<()> {
 
 impl Kind for ListenerRule {
     const NAME: &'static str = "listener_rule";
+    const RIGHTS: Rights = Rights {
+        read: "elasticloadbalancing:DescribeListeners elasticloadbalancing:DescribeLoadBalancers \
+            elasticloadbalancing:DescribeRules elasticloadbalancing:DescribeTags",
+        create: "elasticloadbalancing:AddTags elasticloadbalancing:CreateRule",
+        update: "elasticloadbalancing:AddTags elasticloadbalancing:RemoveTags elasticloadbalancing:ModifyRule \
+            elasticloadbalancing:SetRulePriorities",
+        delete: "elasticloadbalancing:DeleteRule",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["listener_arn"];
     const CARRIED: &'static [&'static str] = &["action"];
     const UNIQUE: &'static [&'static str] = &["listener_arn", "priority"];

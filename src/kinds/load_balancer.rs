@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::elb::{self, Found, words};
 use crate::aws::Aws;
 use crate::kind::{Failure, Health, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -228,6 +229,17 @@ fn texts(args: &[Arg<String>]) -> Result<Vec<String>> {
 
 impl Kind for LoadBalancer {
     const NAME: &'static str = "load_balancer";
+    const RIGHTS: Rights = Rights {
+        read: "elasticloadbalancing:DescribeListeners elasticloadbalancing:DescribeLoadBalancerAttributes \
+            elasticloadbalancing:DescribeLoadBalancers elasticloadbalancing:DescribeTags",
+        create: "elasticloadbalancing:AddTags elasticloadbalancing:CreateLoadBalancer",
+        update: "elasticloadbalancing:AddTags elasticloadbalancing:RemoveTags \
+            elasticloadbalancing:ModifyLoadBalancerAttributes elasticloadbalancing:SetIpAddressType \
+            elasticloadbalancing:SetSecurityGroups elasticloadbalancing:SetSubnets",
+        delete: "elasticloadbalancing:DeleteLoadBalancer",
+        links: "elasticloadbalancing.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name", "scheme"];
     const CREATE_FIRST: bool = true;
     const OPEN: &'static [&'static str] = &["name"];

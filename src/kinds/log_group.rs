@@ -14,6 +14,7 @@ use super::{adopt, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -59,6 +60,15 @@ pub enum LogClass {
 
 impl Kind for LogGroup {
     const NAME: &'static str = "log_group";
+    const RIGHTS: Rights = Rights {
+        read: "logs:DescribeLogGroups logs:DescribeMetricFilters logs:ListTagsForResource",
+        create: "logs:CreateLogGroup logs:TagResource",
+        update: "logs:AssociateKmsKey logs:DeleteMetricFilter logs:DeleteRetentionPolicy logs:DisassociateKmsKey \
+            logs:PutMetricFilter logs:PutRetentionPolicy logs:TagResource logs:UntagResource",
+        delete: "logs:DeleteLogGroup",
+        on: "logs:log-group:{name}*",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name", "class"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];

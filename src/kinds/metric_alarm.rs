@@ -13,6 +13,7 @@ use super::{adopt, alarms};
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 use crate::value::Arg;
 
@@ -143,6 +144,14 @@ impl MissingData {
 
 impl Kind for MetricAlarm {
     const NAME: &'static str = "metric_alarm";
+    const RIGHTS: Rights = Rights {
+        read: "cloudwatch:DescribeAlarms cloudwatch:ListTagsForResource",
+        create: "cloudwatch:PutMetricAlarm cloudwatch:TagResource",
+        update: "cloudwatch:PutMetricAlarm cloudwatch:TagResource cloudwatch:UntagResource",
+        delete: "cloudwatch:DeleteAlarms",
+        on: "cloudwatch:alarm:{name}",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, tagging};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 
 /// The longest name of an HTTP namespace.
@@ -30,6 +31,13 @@ pub struct Namespace {
 
 impl Kind for Namespace {
     const NAME: &'static str = "namespace";
+    const RIGHTS: Rights = Rights {
+        read: "servicediscovery:ListNamespaces servicediscovery:ListTagsForResource",
+        create: "servicediscovery:CreateHttpNamespace servicediscovery:TagResource",
+        update: "servicediscovery:TagResource servicediscovery:UntagResource servicediscovery:UpdateHttpNamespace",
+        delete: "servicediscovery:DeleteNamespace",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "id", "name"];

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ec2;
 use crate::aws::Aws;
 use crate::kind::{Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -40,6 +41,13 @@ pub enum Connectivity {
 
 impl Kind for NatGateway {
     const NAME: &'static str = "nat_gateway";
+    const RIGHTS: Rights = Rights {
+        read: "ec2:DescribeNatGateways",
+        create: "ec2:CreateNatGateway ec2:CreateTags",
+        update: "ec2:CreateTags ec2:DeleteTags",
+        delete: "ec2:DeleteNatGateway",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["subnet_id", "allocation_id", "connectivity"];
     // The public address of a private gateway is empty.
     const NAMELESS: bool = true;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::tagging;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 
 /// The index of what is global is in this region only.
@@ -37,6 +38,16 @@ pub struct OidcProvider {
 
 impl Kind for OidcProvider {
     const NAME: &'static str = "oidc_provider";
+    const RIGHTS: Rights = Rights {
+        read: "iam:GetOpenIDConnectProvider iam:ListOpenIDConnectProviders",
+        create: "iam:CreateOpenIDConnectProvider iam:TagOpenIDConnectProvider",
+        update: "iam:AddClientIDToOpenIDConnectProvider iam:RemoveClientIDFromOpenIDConnectProvider \
+            iam:TagOpenIDConnectProvider iam:UntagOpenIDConnectProvider \
+            iam:UpdateOpenIDConnectProviderThumbprint",
+        delete: "iam:DeleteOpenIDConnectProvider",
+        on: "iam:oidc-provider/*",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["url"];
     const OPEN: &'static [&'static str] = &["thumbprints"];
     const OUTPUTS: &'static [&'static str] = &["arn", "url"];

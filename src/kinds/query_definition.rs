@@ -10,6 +10,7 @@ use super::adopt;
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 use crate::value::Arg;
 
@@ -38,6 +39,13 @@ pub struct QueryDefinition {
 
 impl Kind for QueryDefinition {
     const NAME: &'static str = "query_definition";
+    const RIGHTS: Rights = Rights {
+        read: "logs:DescribeQueryDefinitions",
+        create: "logs:PutQueryDefinition",
+        update: "logs:PutQueryDefinition",
+        delete: "logs:DeleteQueryDefinition",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["id", "name"];

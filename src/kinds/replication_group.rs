@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, elasticache, rds, tagging};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -86,6 +87,16 @@ fn yes() -> bool {
 
 impl Kind for ReplicationGroup {
     const NAME: &'static str = "replication_group";
+    const RIGHTS: Rights = Rights {
+        read: "elasticache:DescribeCacheClusters elasticache:DescribeReplicationGroups \
+            elasticache:ListTagsForResource",
+        create: "elasticache:AddTagsToResource elasticache:CreateReplicationGroup kms:CreateGrant kms:DescribeKey",
+        update: "elasticache:AddTagsToResource elasticache:RemoveTagsFromResource elasticache:DecreaseReplicaCount \
+            elasticache:IncreaseReplicaCount elasticache:ModifyReplicationGroup",
+        delete: "elasticache:CreateSnapshot elasticache:DeleteReplicationGroup",
+        links: "elasticache.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] =
         &["name", "subnet_group_name", "encrypted", "kms_key_arn", "transit_encryption"];
     const RESTARTED_BY: &'static [&'static str] = &["engine", "engine_version", "node_type"];

@@ -14,6 +14,7 @@ pub use route::{Route, Target};
 use super::ec2;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -36,6 +37,14 @@ pub struct RouteTable {
 
 impl Kind for RouteTable {
     const NAME: &'static str = "route_table";
+    const RIGHTS: Rights = Rights {
+        read: "ec2:DescribeRouteTables",
+        create: "ec2:CreateRouteTable ec2:CreateTags",
+        update: "ec2:AssociateRouteTable ec2:CreateRoute ec2:CreateTags ec2:DeleteRoute ec2:DeleteTags \
+            ec2:DisassociateRouteTable ec2:ReplaceRoute ec2:ReplaceRouteTableAssociation",
+        delete: "ec2:DeleteRouteTable ec2:DisassociateRouteTable",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["vpc_id"];
     const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];

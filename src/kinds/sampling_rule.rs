@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, tagging, xray};
 use crate::aws::Aws;
 use crate::kind::{Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 
 /// Says which requests are recorded: some each second, and a share of the rest. Of several rules that fit, the one with
@@ -53,6 +54,14 @@ fn any() -> String {
 
 impl Kind for SamplingRule {
     const NAME: &'static str = "sampling_rule";
+    const RIGHTS: Rights = Rights {
+        read: "xray:GetSamplingRules xray:ListTagsForResource",
+        create: "xray:CreateSamplingRule xray:TagResource",
+        update: "xray:TagResource xray:UntagResource xray:UpdateSamplingRule",
+        delete: "xray:DeleteSamplingRule",
+        on: "xray:sampling-rule/{name}",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];

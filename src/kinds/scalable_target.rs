@@ -15,6 +15,7 @@ use super::{adopt, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -88,6 +89,20 @@ fn yes() -> bool {
 
 impl Kind for ScalableTarget {
     const NAME: &'static str = "scalable_target";
+    const RIGHTS: Rights = Rights {
+        read: "application-autoscaling:DescribeScalableTargets application-autoscaling:DescribeScalingPolicies \
+            application-autoscaling:ListTagsForResource",
+        create: "application-autoscaling:RegisterScalableTarget application-autoscaling:TagResource \
+            cloudwatch:DescribeAlarms",
+        update: "application-autoscaling:DeleteScalingPolicy application-autoscaling:PutScalingPolicy \
+            application-autoscaling:RegisterScalableTarget application-autoscaling:TagResource \
+            application-autoscaling:UntagResource cloudwatch:DeleteAlarms cloudwatch:PutMetricAlarm \
+            ecs:DescribeServices ecs:UpdateService",
+        delete: "application-autoscaling:DeregisterScalableTarget cloudwatch:DeleteAlarms",
+        on: "cloudwatch:alarm:TargetTracking-*",
+        links: "ecs.application-autoscaling.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["resource_id"];
     const OUTPUTS: &'static [&'static str] = &["arn"];
     const AFTER: &'static [&'static str] = &["ecs_service"];

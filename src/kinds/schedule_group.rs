@@ -16,6 +16,7 @@ use super::{adopt, tagging};
 use crate::address::{ADDRESS, Identity};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 
 /// The longest name of a group or a schedule.
@@ -39,6 +40,17 @@ pub struct ScheduleGroup {
 
 impl Kind for ScheduleGroup {
     const NAME: &'static str = "schedule_group";
+    const RIGHTS: Rights = Rights {
+        read: "scheduler:GetSchedule scheduler:GetScheduleGroup scheduler:ListSchedules \
+            scheduler:ListTagsForResource",
+        create: "scheduler:CreateScheduleGroup scheduler:TagResource",
+        update: "scheduler:CreateSchedule scheduler:DeleteSchedule scheduler:TagResource scheduler:UntagResource \
+            scheduler:UpdateSchedule",
+        delete: "scheduler:DeleteSchedule scheduler:DeleteScheduleGroup",
+        on: "scheduler:schedule-group/{name} scheduler:schedule/{name}/*",
+        passes: "scheduler.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     /// The role of a schedule trusts the group.
     const LATE: &'static [&'static str] = &["schedules"];

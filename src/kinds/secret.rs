@@ -21,6 +21,7 @@ use crate::address::{Address, Identity, PROJECT, hex};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::Policy;
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -61,6 +62,17 @@ pub struct Secret {
 
 impl Kind for Secret {
     const NAME: &'static str = "secret";
+    const RIGHTS: Rights = Rights {
+        read: "secretsmanager:DescribeSecret secretsmanager:GetResourcePolicy secretsmanager:ListSecrets",
+        create: "secretsmanager:CreateSecret secretsmanager:RestoreSecret secretsmanager:TagResource kms:Decrypt \
+            kms:GenerateDataKey",
+        update: "secretsmanager:DeleteResourcePolicy secretsmanager:PutResourcePolicy secretsmanager:RestoreSecret \
+            secretsmanager:TagResource secretsmanager:UntagResource secretsmanager:UpdateSecret kms:Decrypt \
+            kms:GenerateDataKey",
+        delete: "secretsmanager:DeleteSecret",
+        on: "secretsmanager:secret:{name}-*",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name", "generate", "json"];
     const LATE: &'static [&'static str] = &["policy"];

@@ -16,6 +16,7 @@ use super::ec2;
 use crate::address::{ADDRESS, Identity};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -53,6 +54,15 @@ pub struct SecurityGroup {
 
 impl Kind for SecurityGroup {
     const NAME: &'static str = "security_group";
+    const RIGHTS: Rights = Rights {
+        read: "ec2:DescribeSecurityGroupRules ec2:DescribeSecurityGroups",
+        create: "ec2:CreateSecurityGroup ec2:CreateTags",
+        update: "ec2:AuthorizeSecurityGroupEgress ec2:AuthorizeSecurityGroupIngress ec2:CreateTags ec2:DeleteTags \
+            ec2:RevokeSecurityGroupEgress ec2:RevokeSecurityGroupIngress \
+            ec2:UpdateSecurityGroupRuleDescriptionsEgress ec2:UpdateSecurityGroupRuleDescriptionsIngress",
+        delete: "ec2:DeleteSecurityGroup",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["vpc_id", "name", "description"];
     const CREATE_FIRST: bool = true;
     const LATE: &'static [&'static str] = &["ingress", "egress"];

@@ -11,6 +11,7 @@ use super::{adopt, tagging};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::policy::{self, Policy};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::{Arg, Value};
 
@@ -59,6 +60,14 @@ pub struct SnsTopic {
 
 impl Kind for SnsTopic {
     const NAME: &'static str = "sns_topic";
+    const RIGHTS: Rights = Rights {
+        read: "sns:GetTopicAttributes sns:ListSubscriptionsByTopic sns:ListTagsForResource",
+        create: "sns:CreateTopic sns:TagResource",
+        update: "sns:SetTopicAttributes sns:Subscribe sns:TagResource sns:Unsubscribe sns:UntagResource",
+        delete: "sns:DeleteTopic",
+        on: "sns:{name}",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const LATE: &'static [&'static str] = &["functions", "queues"];
     const OPEN: &'static [&'static str] = &["name", "pending"];

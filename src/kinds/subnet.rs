@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ec2;
 use crate::aws::{Aws, one_try};
 use crate::kind::{Id, Kind, Live, Making, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -30,6 +31,13 @@ pub struct Subnet {
 
 impl Kind for Subnet {
     const NAME: &'static str = "subnet";
+    const RIGHTS: Rights = Rights {
+        read: "ec2:DescribeSubnets",
+        create: "ec2:CreateSubnet ec2:CreateTags",
+        update: "ec2:CreateTags ec2:DeleteTags ec2:ModifySubnetAttribute",
+        delete: "ec2:DeleteSubnet",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["vpc_id", "cidr", "zone"];
     const CREATE_FIRST: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];

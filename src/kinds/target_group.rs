@@ -14,6 +14,7 @@ pub use super::elb::health_check::HealthCheck;
 use super::elb::{self, words};
 use crate::aws::Aws;
 use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -213,6 +214,15 @@ impl TargetGroup {
 
 impl Kind for TargetGroup {
     const NAME: &'static str = "target_group";
+    const RIGHTS: Rights = Rights {
+        read: "elasticloadbalancing:DescribeTags elasticloadbalancing:DescribeTargetGroupAttributes \
+            elasticloadbalancing:DescribeTargetGroups",
+        create: "elasticloadbalancing:AddTags elasticloadbalancing:CreateTargetGroup",
+        update: "elasticloadbalancing:AddTags elasticloadbalancing:RemoveTags elasticloadbalancing:ModifyTargetGroup \
+            elasticloadbalancing:ModifyTargetGroupAttributes",
+        delete: "elasticloadbalancing:DeleteTargetGroup",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] =
         &["name", "vpc_id", "port", "protocol", "protocol_version", "target_type"];
     const CREATE_FIRST: bool = true;

@@ -16,6 +16,7 @@ use super::{adopt, ecs, tagging};
 use crate::address::{Identity, hex};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 use crate::value::{Arg, Outputs};
 
@@ -85,6 +86,15 @@ pub enum Owner {
 
 impl Kind for TaskDefinition {
     const NAME: &'static str = "task_definition";
+    const RIGHTS: Rights = Rights {
+        read: "ecs:DescribeTaskDefinition ecs:ListTaskDefinitionFamilies ecs:ListTaskDefinitions",
+        create: "ecs:RegisterTaskDefinition ecs:TagResource",
+        update: "ecs:RegisterTaskDefinition ecs:TagResource ecs:UntagResource",
+        delete: "ecs:DeregisterTaskDefinition",
+        on: "ecs:task-definition/{family}:*",
+        passes: "ecs-tasks.amazonaws.com",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["family"];
     const OPEN: &'static [&'static str] = &["family"];
     const OUTPUTS: &'static [&'static str] = &["arn", "family", "revision"];

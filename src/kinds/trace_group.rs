@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, tagging, xray};
 use crate::aws::Aws;
 use crate::kind::{Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 
 /// The longest filter expression.
@@ -34,6 +35,14 @@ pub struct TraceGroup {
 
 impl Kind for TraceGroup {
     const NAME: &'static str = "trace_group";
+    const RIGHTS: Rights = Rights {
+        read: "xray:GetGroups xray:ListTagsForResource",
+        create: "xray:CreateGroup xray:TagResource",
+        update: "xray:TagResource xray:UntagResource xray:UpdateGroup",
+        delete: "xray:DeleteGroup",
+        on: "xray:group/{name}/*",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];

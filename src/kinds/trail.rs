@@ -9,6 +9,7 @@ use super::{adopt, tagging};
 use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -53,6 +54,15 @@ const fn yes() -> bool {
 
 impl Kind for Trail {
     const NAME: &'static str = "trail";
+    const RIGHTS: Rights = Rights {
+        read: "cloudtrail:DescribeTrails cloudtrail:GetTrail cloudtrail:GetTrailStatus cloudtrail:ListTags",
+        create: "cloudtrail:AddTags cloudtrail:CreateTrail",
+        update: "cloudtrail:AddTags cloudtrail:RemoveTags cloudtrail:StartLogging cloudtrail:StopLogging \
+            cloudtrail:UpdateTrail",
+        delete: "cloudtrail:DeleteTrail",
+        on: "cloudtrail:trail/{name}",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];

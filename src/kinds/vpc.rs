@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ec2;
 use crate::aws::{Aws, one_try};
 use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::Tags;
 
 /// A virtual private cloud.
@@ -34,6 +35,13 @@ fn yes() -> bool {
 
 impl Kind for Vpc {
     const NAME: &'static str = "vpc";
+    const RIGHTS: Rights = Rights {
+        read: "ec2:DescribeVpcAttribute ec2:DescribeVpcs",
+        create: "ec2:CreateTags ec2:CreateVpc",
+        update: "ec2:CreateTags ec2:DeleteTags ec2:ModifyVpcAttribute",
+        delete: "ec2:DeleteVpc",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["cidr"];
     const NAMELESS: bool = true;
     const OUTPUTS: &'static [&'static str] = &["id"];

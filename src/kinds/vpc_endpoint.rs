@@ -12,6 +12,7 @@ use super::{ec2, tagging};
 use crate::aws::{self, Aws};
 use crate::kind::{Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::Policy;
+use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::{Arg, Outputs, Unresolved, Value};
 
@@ -58,6 +59,13 @@ const fn yes() -> bool {
 
 impl Kind for VpcEndpoint {
     const NAME: &'static str = "vpc_endpoint";
+    const RIGHTS: Rights = Rights {
+        read: "ec2:DescribeManagedPrefixLists ec2:DescribeVpcEndpoints",
+        create: "ec2:CreateTags ec2:CreateVpcEndpoint route53:AssociateVPCWithHostedZone",
+        update: "ec2:CreateTags ec2:DeleteTags ec2:ModifyVpcEndpoint",
+        delete: "ec2:DeleteVpcEndpoints",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["vpc_id", "service", "endpoint_type"];
     // An interface endpoint has no prefix list, a gateway endpoint no DNS name; those are empty.
     const NAMELESS: bool = true;

@@ -15,6 +15,7 @@ use super::waf::{NAME_LIMIT, Named};
 use super::{adopt, waf};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
@@ -51,6 +52,18 @@ pub enum DefaultAction {
 
 impl Kind for WebAcl {
     const NAME: &'static str = "web_acl";
+    const RIGHTS: Rights = Rights {
+        read: "wafv2:GetWebACL wafv2:GetWebACLForResource wafv2:ListResourcesForWebACL wafv2:ListTagsForResource \
+            wafv2:ListWebACLs elasticloadbalancing:DescribeWebACLAssociation \
+            elasticloadbalancing:GetLoadBalancerWebACL",
+        create: "wafv2:CreateWebACL wafv2:TagResource",
+        update: "wafv2:AssociateWebACL wafv2:DisassociateWebACL wafv2:TagResource wafv2:UntagResource \
+            wafv2:UpdateWebACL elasticloadbalancing:CreateWebACLAssociation \
+            elasticloadbalancing:DeleteWebACLAssociation elasticloadbalancing:SetWebAcl",
+        delete: "wafv2:DeleteWebACL wafv2:DisassociateWebACL elasticloadbalancing:DeleteWebACLAssociation \
+            elasticloadbalancing:SetWebAcl",
+        ..Rights::NONE
+    };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     // The load balancers move from the old one to the new one, and are never without.
     const CREATE_FIRST: bool = true;

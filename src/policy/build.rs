@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::Policy;
 use crate::value::{Arg, Fields, Value};
 
+/// The version of the policy language.
+pub const VERSION: &str = "2012-10-17";
+
 /// A statement under construction.
 #[derive(Clone, Debug)]
 pub struct Statement {
@@ -90,7 +93,7 @@ fn texts(items: impl IntoIterator<Item = impl Into<Arg<String>>>) -> Value {
 pub fn document(statements: impl IntoIterator<Item = Statement>) -> Policy {
     let statements = statements.into_iter().map(Value::from).collect();
     let mut policy = Policy(Value::Map(Fields::from([
-        ("Version".to_owned(), Value::text("2012-10-17")),
+        ("Version".to_owned(), Value::text(VERSION)),
         ("Statement".to_owned(), Value::List(statements)),
     ])));
     policy.normalize();

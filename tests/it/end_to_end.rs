@@ -22,6 +22,8 @@ mod localstack;
 mod locks;
 mod network;
 mod objects;
+pub mod policies;
+mod preflight;
 mod refused;
 mod same;
 mod saved;

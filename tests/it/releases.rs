@@ -8,6 +8,7 @@ mod disturbed;
 mod killed;
 mod load;
 mod operator;
+mod policy;
 mod site;
 mod steps;
 mod whole;

@@ -28,6 +28,8 @@ const PURE: &[&str] = &[
     "reach.rs",
     "report",
     "report.rs",
+    "rights",
+    "rights.rs",
     "source",
     "source.rs",
     "tags.rs",

@@ -1,0 +1,211 @@
+//! What can be known before the first write: whether IAM allows the caller all that a plan needs, and whether AWS's quotas
+//! leave room for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType as Decision};
+use futures::future::try_join_all;
+
+use crate::aws::Aws;
+use crate::kind::{Failure, Result};
+use crate::plan::{Plan, Verb};
+use crate::rights::{self, Answer, Asked};
+
+/// AWS's own number of VPCs in a region, and of gateways to the internet, which go with them.
+const VPCS: usize = 5;
+/// AWS's own number of rules of a security group for each direction.
+const RULES: usize = 60;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Why the plan cannot be carried out.
+    pub refused: Option<String>,
+    /// What to know beforehand.
+    pub notes: Vec<String>,
+}
+
+/// Looks, and changes nothing. `caller` is the ARN that STS gives.
+pub async fn check(aws: &Aws, caller: &str, plan: &Plan) -> Found {
+    let mut found = Found::default();
+    match permissions(aws, caller, plan).await {
+        Ok(None) => {}
+        Ok(Some(judged)) => {
+            if !judged.refused.is_empty() {
+                let lines = judged.refused.join("\n  ");
+                found.refused = Some(format!("{caller} may not do all of this; nothing was changed\n  {lines}"));
+            }
+            if !judged.depends.is_empty() {
+                let keys: Vec<String> = judged.depends.into_iter().collect();
+                found.notes.push(format!(
+                    "IAM could not tell whether all of this is allowed: policies ask for {}",
+                    keys.join(", ")
+                ));
+            }
+        }
+        Err(failure) => found.notes.push(format!("permissions were not checked beforehand: {failure}")),
+    }
+    match quotas(aws, plan).await {
+        Ok(notes) => found.notes.extend(notes),
+        Err(failure) => found.notes.push(format!("quotas were not checked beforehand: {failure}")),
+    }
+    found
+}
+
+/// What IAM says of all that the plan needs; nothing where the caller is above it.
+async fn permissions(aws: &Aws, caller: &str, plan: &Plan) -> Result<Option<rights::Judged>> {
+    if caller.ends_with(":root") {
+        return Ok(None);
+    }
+    let identity = identity(aws, caller).await?;
+    let needs = rights::needs(plan);
+    let mut questions: BTreeMap<(&str, &str), Vec<&Asked>> = BTreeMap::new();
+    for asked in needs.keys() {
+        let service = asked.action.split(':').next().unwrap_or_default();
+        questions.entry((service, asked.passed_to)).or_default().push(asked);
+    }
+    let answers = questions.into_iter().map(async |((_, passed_to), asked)| {
+        let actions: BTreeSet<&str> = asked.iter().map(|one| one.action.as_str()).collect();
+        let arns: BTreeSet<&String> = asked.iter().flat_map(|one| &one.arns).collect();
+        let context = rights::context(plan, passed_to);
+        let told = simulate(aws, &identity, &actions, &arns, &context).await?;
+        let answer = |one: &Asked| {
+            let all = one.arns.iter().filter_map(|arn| told.get(&(one.action.clone(), arn.clone())).cloned());
+            Some((one.clone(), best(all)?))
+        };
+        Ok::<_, Failure>(asked.into_iter().filter_map(answer).collect::<Vec<_>>())
+    });
+    let answers = try_join_all(answers).await?.into_iter().flatten().collect();
+    Ok(Some(rights::judge(&needs, &answers)))
+}
+
+/// Allowed on one is allowed.
+fn best(answers: impl Iterator<Item = Answer>) -> Option<Answer> {
+    answers.min_by_key(|answer| match answer {
+        Answer::Allowed => 0,
+        Answer::Depends(_) => 1,
+        Answer::Denied => 2,
+        Answer::Missing => 3,
+    })
+}
+
+/// The user or the role whose policies count: a session's ARN holds the name of its role, without the path.
+async fn identity(aws: &Aws, caller: &str) -> Result<String> {
+    let rest = caller.split(':').nth(5).unwrap_or_default();
+    let Some(role) = rest.strip_prefix("assumed-role/").and_then(|rest| rest.split('/').next()) else {
+        return Ok(caller.to_owned());
+    };
+    let answer = aws.call("iam:GetRole", aws.iam().get_role().role_name(role).send()).await?;
+    Ok(answer.role.map(|role| role.arn).unwrap_or_default())
+}
+
+type Told = BTreeMap<(String, String), Answer>;
+
+async fn simulate(
+    aws: &Aws,
+    identity: &str,
+    actions: &BTreeSet<&str>,
+    arns: &BTreeSet<&String>,
+    context: &[(String, String)],
+) -> Result<Told> {
+    let entry = |(key, value): &(String, String)| {
+        let kind = ContextKeyTypeEnum::String;
+        ContextEntry::builder().context_key_name(key).context_key_values(value).context_key_type(kind).build()
+    };
+    let request = aws.iam().simulate_principal_policy().policy_source_arn(identity);
+    let request = request.set_action_names(Some(actions.iter().map(|action| (*action).to_owned()).collect()));
+    let request = request.set_resource_arns(Some(arns.iter().copied().cloned().collect()));
+    let request = request.set_context_entries(Some(context.iter().map(entry).collect()));
+    let pages = request.into_paginator().items().send();
+    let results = aws.call("iam:SimulatePrincipalPolicy", pages.collect::<Result<Vec<_>, _>>()).await?;
+    let mut told = Told::new();
+    for result in &results {
+        let action = result.eval_action_name();
+        let mut tell = |arn: &str, decision: &Decision, missing: &[String]| {
+            told.insert((action.to_owned(), arn.to_owned()), answer(decision, missing));
+        };
+        if result.resource_specific_results().is_empty() {
+            let arn = result.eval_resource_name().unwrap_or("*");
+            tell(arn, result.eval_decision(), result.missing_context_values());
+        }
+        for one in result.resource_specific_results() {
+            tell(one.eval_resource_name(), one.eval_resource_decision(), one.missing_context_values());
+        }
+    }
+    Ok(told)
+}
+
+fn answer(decision: &Decision, missing: &[String]) -> Answer {
+    match decision {
+        Decision::Allowed => Answer::Allowed,
+        _ if !missing.is_empty() => Answer::Depends(missing.iter().cloned().collect()),
+        Decision::ExplicitDeny => Answer::Denied,
+        Decision::ImplicitDeny => Answer::Missing,
+        // What a later IAM may answer is not ours to take for a refusal.
+        _ => Answer::Allowed,
+    }
+}
+
+/// What the plan makes beyond AWS's quotas. Quotas can be raised, so that these are warnings.
+async fn quotas(aws: &Aws, plan: &Plan) -> Result<Vec<String>> {
+    let made = |kind: &str| {
+        let creates = |step: &&crate::plan::Step| step.address.kind == kind && matches!(step.verb, Verb::Create(_));
+        plan.steps.node_weights().filter(creates).count()
+    };
+    let mut notes = rules(plan);
+    let mut compare = |what: &str, there: usize, new: usize, quota: usize| {
+        if there + new > quota {
+            notes.push(format!(
+                "quota: {there} {what} are there, this makes {new} more, and AWS allows {quota} unless your quota was raised"
+            ));
+        }
+    };
+    let (vpcs, addresses, balancers) = (made("vpc"), made("elastic_ip"), made("load_balancer"));
+    if vpcs > 0 {
+        let pages = aws.ec2().describe_vpcs().into_paginator().items().send();
+        let there = aws.call("ec2:DescribeVpcs", pages.collect::<Result<Vec<_>, _>>()).await?;
+        compare("VPCs", there.len(), vpcs, VPCS);
+    }
+    if addresses > 0 {
+        let (there, quota) = tokio::try_join!(
+            aws.call("ec2:DescribeAddresses", aws.ec2().describe_addresses().send()),
+            aws.call("ec2:DescribeAccountAttributes", aws.ec2().describe_account_attributes().send()),
+        )?;
+        let quota = quota.account_attributes().iter().find(|one| one.attribute_name() == Some("vpc-max-elastic-ips"));
+        let quota = quota.and_then(|one| one.attribute_values().first()?.attribute_value()?.parse().ok());
+        compare("Elastic IPs", there.addresses().len(), addresses, quota.unwrap_or(usize::MAX));
+    }
+    if balancers > 0 {
+        let pages = aws.elb().describe_load_balancers().into_paginator().items().send();
+        let (there, limits) = tokio::try_join!(
+            aws.call("elb:DescribeLoadBalancers", pages.collect::<Result<Vec<_>, _>>()),
+            aws.call("elb:DescribeAccountLimits", aws.elb().describe_account_limits().send()),
+        )?;
+        let limit = limits.limits().iter().find(|one| one.name() == Some("application-load-balancers"));
+        let quota = limit.and_then(|one| one.max()?.parse().ok());
+        compare("load balancers", there.len(), balancers, quota.unwrap_or(usize::MAX));
+    }
+    Ok(notes)
+}
+
+/// Security groups with more rules than AWS takes by itself.
+fn rules(plan: &Plan) -> Vec<String> {
+    let mut notes = BTreeSet::new();
+    for step in plan.steps.node_weights().filter(|step| step.address.kind == "security_group") {
+        let (Verb::Create(fields) | Verb::Fill(fields) | Verb::Update { fields, .. }) = &step.verb else { continue };
+        for direction in ["ingress", "egress"] {
+            let count = match fields.get(direction) {
+                Some(crate::value::Value::List(rules)) => rules.len(),
+                Some(crate::value::Value::Map(rules)) => rules.len(),
+                _ => 0,
+            };
+            if count > RULES {
+                notes.insert(format!(
+                    "quota: {} has {count} {direction} rules, and AWS allows {RULES} unless your quota was raised",
+                    step.address
+                ));
+            }
+        }
+    }
+    notes.into_iter().collect()
+}
