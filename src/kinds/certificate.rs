@@ -180,7 +180,9 @@ impl Certificate {
             other => other?,
         };
         let pair = |tag: &Tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned());
-        let Some(tagged) = scope.tagged(aws, Self::NAME, &tags.tags().iter().map(pair).collect()) else { return Ok(None) };
+        let Some(tagged) = scope.tagged(aws, Self::NAME, &tags.tags().iter().map(pair).collect()) else {
+            return Ok(None);
+        };
         let spec = Self::from_live(&detail, tagged.user.clone());
         let mut live = Live::new(tagged, arn, spec);
         live.outputs = outputs(&detail);

@@ -118,7 +118,8 @@ impl Kind for FlowLog {
         if !tagging::may_exist(aws, scope, Self::NAME, ":vpc-flow-log/").await? {
             return Ok(Vec::new());
         }
-        let pages = aws.ec2().describe_flow_logs().set_filter(Some(ec2::ours(aws, scope))).into_paginator().items().send();
+        let pages =
+            aws.ec2().describe_flow_logs().set_filter(Some(ec2::ours(aws, scope))).into_paginator().items().send();
         let logs = aws.call("ec2:DescribeFlowLogs", pages.collect::<Result<Vec<_>, _>>()).await?;
         let read = |log: &Found| {
             let tagged = scope.tagged(aws, Self::NAME, &ec2::read_tags(log.tags()))?;

@@ -109,7 +109,8 @@ impl Kind for IamRole {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let (roles, sessions) = tokio::try_join!(roles(aws, scope), sessions(aws, scope))?;
-        let ours = roles.iter().filter_map(|role| Some((role, scope.tagged(aws, Self::NAME, &read_tags(role.tags()))?)));
+        let ours =
+            roles.iter().filter_map(|role| Some((role, scope.tagged(aws, Self::NAME, &read_tags(role.tags()))?)));
         let reads = ours.map(|(role, tagged)| {
             let listed = sessions.get(role.role_name().unwrap_or_default()).copied();
             async move {

@@ -182,8 +182,10 @@ impl Kind for MetricAlarm {
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
         let found = alarms::ours(aws, scope).await?;
-        let ours =
-            found.metric.iter().filter_map(|(alarm, tags)| Some(live(alarm, scope.tagged(aws, Self::NAME, tags)?, tags)));
+        let ours = found
+            .metric
+            .iter()
+            .filter_map(|(alarm, tags)| Some(live(alarm, scope.tagged(aws, Self::NAME, tags)?, tags)));
         Ok(ours.collect())
     }
 

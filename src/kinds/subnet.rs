@@ -54,7 +54,8 @@ impl Kind for Subnet {
     }
 
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
-        let pages = aws.ec2().describe_subnets().set_filters(Some(ec2::ours(aws, scope))).into_paginator().items().send();
+        let pages =
+            aws.ec2().describe_subnets().set_filters(Some(ec2::ours(aws, scope))).into_paginator().items().send();
         let subnets = aws.call("ec2:DescribeSubnets", pages.collect::<Result<Vec<_>, _>>()).await?;
         let read = |subnet: &aws_sdk_ec2::types::Subnet| {
             let tagged = scope.tagged(aws, Self::NAME, &ec2::read_tags(subnet.tags()))?;

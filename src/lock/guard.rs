@@ -60,7 +60,7 @@ impl Guard {
     /// Fails when another process may be writing by now. Asked right before each write.
     pub fn check(&self) -> Result<()> {
         match &self.0 {
-            Some(kept) if !kept.is_valid() => Err(kept.gone()),
+            Some(kept) if !kept.is_valid() => Err(gone()),
             _ => Ok(()),
         }
     }
@@ -71,9 +71,9 @@ impl Guard {
         kept.state().creating.insert(address.clone(), kept.store.clock());
         let (sender, answer) = oneshot::channel();
         if kept.asks.send(sender).is_err() {
-            return Err(kept.gone());
+            return Err(gone());
         }
-        answer.await.unwrap_or_else(|_| Err(kept.gone()))
+        answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// What became of `address` is known: nobody has to look for it.
@@ -104,14 +104,6 @@ impl Kept {
         let slept = self.store.clock().duration_since(by_clock);
         let in_time = by_timer.elapsed() < FENCE && slept < SignedDuration::try_from(FENCE).unwrap_or_default();
         in_time && !*self.lost.borrow()
-    }
-
-    fn gone(&self) -> Failure {
-        Failure::new(
-            "infra lock",
-            "LockLost",
-            "the lock is no longer ours: it was taken over, or could not be renewed; another may be writing, so nothing more is sent",
-        )
     }
 
     /// Renews until somebody else holds a newer lock, or until renewing has failed for too long.
@@ -159,4 +151,9 @@ impl Kept {
         self.state().renewed = now;
         Ok(true)
     }
+}
+
+fn gone() -> Failure {
+    let message = "the lock is no longer ours: it was taken over, or could not be renewed; another may be writing, so nothing more is sent";
+    Failure::new("infra lock", "LockLost", message)
 }

@@ -30,7 +30,9 @@ pub async fn unindexed(
     let named: BTreeSet<&str> = aliases.values().map(String::as_str).collect();
     let nameless = keys.iter().filter_map(|key| key.key_id()).filter(|id| !named.contains(id));
     candidates.extend(nameless.map(str::to_owned));
-    candidates.extend(aws.adopting().filter(|one| keys.iter().any(|key| key.key_id() == Some(&one.id))).map(|one| one.id.clone()));
+    candidates.extend(
+        aws.adopting().filter(|one| keys.iter().any(|key| key.key_id() == Some(&one.id))).map(|one| one.id.clone()),
+    );
     let ours = try_join_all(candidates.into_iter().map(|id| async move {
         match key_tags(aws, &id).await {
             Ok(tags) => Ok(scope.tagged(aws, KmsKey::NAME, &tags).map(|_| id)),

@@ -178,7 +178,7 @@ impl Life {
         self.cloud.weather(true);
         for _ in 0..5 + self.dice.below(16) {
             let before = numbers.clone();
-            for _ in 0..1 + self.dice.below(4) {
+            for _ in 0..=self.dice.below(4) {
                 numbers[self.dice.below(SIZE)] = u8::try_from(self.dice.below(RANGE.into())).unwrap();
             }
             let end = self.edit(&before, &numbers).await;
@@ -285,6 +285,6 @@ elastic_ip.nat: {}
 "#,
     )
     .live;
-    live.iter_mut().for_each(|live| live.identity.environment = "other".to_owned());
+    live.iter_mut().for_each(|live| "other".clone_into(&mut live.identity.environment));
     live
 }
