@@ -152,6 +152,13 @@ impl Failure {
         self.class = class;
         self
     }
+
+    /// Whether something of this name is there already: others', or our own, made by a try whose answer was lost.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        let says = |part: &str| self.code.contains(part) || self.message.contains(part);
+        ["AlreadyExist", "already exist", "Duplicate"].into_iter().any(says)
+    }
 }
 
 impl From<Unresolved> for Failure {

@@ -24,6 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const VISIBILITY: Duration = Duration::from_secs(120);
 /// How long to look for what an unanswered create may have made, before it is tried again.
 const LOOK: Duration = Duration::from_secs(30);
+/// How long to look whether what is there already is ours.
+const GLANCE: Duration = Duration::from_secs(3);
 /// Tries of a call whose answer was lost, beyond the SDK's own.
 const UNANSWERED_TRIES: u32 = 3;
 
@@ -176,10 +178,14 @@ impl Run {
         for _ in 1..UNANSWERED_TRIES {
             match self.retry_busy(create).await {
                 Err(failure) if failure.class == Class::Unanswered => {
-                    self.waiting(format!("an answer was lost ({}); looking for it", failure.code));
-                    if let Some(id) = self.find(driver).await? {
+                    self.waiting(format!("a look at what a lost answer made ({})", failure.code));
+                    if let Some(id) = self.find(driver, LOOK).await? {
                         return Ok(id);
                     }
+                }
+                // The SDK may have tried again by itself after an answer was lost.
+                Err(failure) if failure.is_duplicate() => {
+                    return self.find(driver, GLANCE).await?.ok_or(failure);
                 }
                 other => return other,
             }
@@ -187,8 +193,8 @@ impl Run {
         self.retry_busy(create).await
     }
 
-    async fn find(&self, driver: &dyn Driver) -> Result<Option<Id>> {
-        let until = Instant::now() + LOOK;
+    async fn find(&self, driver: &dyn Driver, within: Duration) -> Result<Option<Id>> {
+        let until = Instant::now() + within;
         let mut pause = Pause(FIRST_PAUSE);
         while Instant::now() < until {
             let found = driver.list(&self.context.scope.afresh()).await?;

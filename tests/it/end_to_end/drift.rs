@@ -23,13 +23,14 @@ async fn drift_is_told_and_nothing_is_written() {
     assert!(none.stdout.contains("Awaits release:"), "this is no drift: {}", none.stdout);
 
     let foreign = tamper(&site).await;
-    let before = account::contents(&site.aws).await;
+    let before = site.emulator.at_once(account::contents(&site.aws)).await;
     let proxy = Proxy::start(&site.emulator.variables["AWS_ENDPOINT_URL"], None).await;
     let ran = site.through(&proxy.endpoint, "drift production --format json").await;
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     let writes: Vec<_> = proxy.calls().into_iter().filter(|call| !call.reads()).collect();
     assert!(writes.is_empty() && proxy.calls().len() > 50, "{writes:?}");
-    account::same(&before, &account::contents(&site.aws).await, "drift only looks");
+    let after = site.emulator.at_once(account::contents(&site.aws)).await;
+    account::same(&before, &after, "drift only looks");
     let drift = ran.json();
     assert_eq!(told(&drift), expected());
     let found: Vec<&str> =
