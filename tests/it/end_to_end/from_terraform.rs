@@ -8,8 +8,7 @@ use super::site::Site;
 
 /// Where Terraform's AWS provider is installed, as a mirror in the filesystem.
 fn plugins() -> Option<String> {
-    let set = std::env::var("INFRA_TF_PLUGINS").ok();
-    set.or_else(|| Some("/opt/tf-plugins".to_owned())).filter(|folder| Path::new(folder).is_dir())
+    std::env::var("INFRA_TF_PLUGINS").ok().filter(|folder| Path::new(folder).is_dir())
 }
 
 async fn terraform(site: &Site, folder: &Path, arguments: &str) -> String {
