@@ -288,6 +288,8 @@ const BUSY: &[&str] = &[
     "DependencyTimeoutException",
     "DependencyViolation",
     "EntityTemporarilyUnmodifiable",
+    // Route 53, of a zone that an earlier try has made: the next look finds it.
+    "HostedZoneAlreadyExists",
     "IncorrectState",
     "InsufficientEncryptionPolicyException",
     "InsufficientS3BucketPolicyException",

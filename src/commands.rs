@@ -29,6 +29,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::address::Address;
 use crate::desired::Desired;
 use crate::environment::nearest;
+use crate::lock::{Held, Lock};
 use crate::plan::Plan;
 
 /// Bytes of stack of a worker: AWS's crates read nested answers, such as rules of a web ACL, in deep recursion.
@@ -220,4 +221,11 @@ fn print(text: &str) {
 fn say(text: &str) {
     let mut out = anstream::stderr().lock();
     let _ = writeln!(out, "{text}");
+}
+
+/// Gives a lock back; where that fails it expires by itself, which is no failure of the command.
+async fn give_back(lock: &Lock, held: Held) {
+    if let Err(failure) = lock.release(held).await {
+        say(&format!("the lock could not be given back and expires by itself: {failure}"));
+    }
 }

@@ -13,6 +13,7 @@ use crate::address::Address;
 use crate::environment::nearest;
 use crate::kind::Info;
 use crate::kinds;
+use crate::tags::Tags;
 use crate::value::{Fields, Output, Value};
 
 /// One resource that should exist.
@@ -33,6 +34,13 @@ impl Resource {
     #[must_use]
     pub fn info(&self) -> &'static Info {
         kinds::find(&self.address.kind).unwrap_or_else(|| unreachable!("{} has a kind", self.address))
+    }
+
+    /// The user's own tags.
+    #[must_use]
+    pub fn user_tags(&self) -> Tags {
+        let tags = self.fields.get("tags").and_then(|tags| serde_json::to_value(tags).ok());
+        tags.and_then(|tags| serde_json::from_value(tags).ok()).unwrap_or_default()
     }
 
     /// What it refers to in fields that are set at creation.

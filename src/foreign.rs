@@ -2,21 +2,20 @@
 //! What AWS makes by itself (the default group, the main route table) and what belongs to a resource that is read anyway
 //! (the interfaces of a load balancer, of a task) is left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{
     Filter, Instance, InstanceStateName, NatGateway, NatGatewayState, NetworkInterface, RouteTable, SecurityGroup,
-    Subnet, Tag, VpcEndpoint,
+    Subnet, VpcEndpoint,
 };
 use aws_sdk_elasticloadbalancingv2::types::LoadBalancer;
 
 use crate::aws::Aws;
 use crate::drift::Foreign;
 use crate::kind::Result;
+use crate::kinds::ec2::read_tags;
+use crate::kinds::elb;
 use crate::tags::{self, Tags};
-
-/// Load balancers whose tags one request tells.
-const BATCH: usize = 20;
 
 /// Everything in some networks.
 #[derive(Default)]
@@ -65,28 +64,13 @@ async fn balancers(aws: &Aws, networks: &BTreeSet<String>) -> Result<Vec<(LoadBa
     let all = aws.call("elb:DescribeLoadBalancers", pages.collect::<Result<Vec<_>, _>>()).await?;
     let within = |one: &LoadBalancer| one.vpc_id().is_some_and(|network| networks.contains(network));
     let all: Vec<LoadBalancer> = all.into_iter().filter(within).collect();
-    let mut known: BTreeMap<String, Tags> = BTreeMap::new();
-    for batch in all.chunks(BATCH) {
-        let arns = batch.iter().filter_map(|one| one.load_balancer_arn().map(str::to_owned)).collect();
-        let request = aws.elb().describe_tags().set_resource_arns(Some(arns));
-        for described in aws.call("elb:DescribeTags", request.send()).await?.tag_descriptions.unwrap_or_default() {
-            let pair = |tag: &aws_sdk_elasticloadbalancingv2::types::Tag| {
-                Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))
-            };
-            let tags = described.tags().iter().filter_map(pair).collect();
-            known.insert(described.resource_arn.unwrap_or_default(), tags);
-        }
-    }
+    let arns: Vec<&str> = all.iter().filter_map(LoadBalancer::load_balancer_arn).collect();
+    let mut known = elb::tags_of(aws, &arns).await?;
     let tagged = |one: LoadBalancer| {
         let tags = one.load_balancer_arn().and_then(|arn| known.remove(arn)).unwrap_or_default();
         (one, tags)
     };
     Ok(all.into_iter().map(tagged).collect())
-}
-
-fn map(tags: &[Tag]) -> Tags {
-    let pair = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
-    tags.iter().filter_map(pair).collect()
 }
 
 /// Whether some environment has it. Each speaks for its own.
@@ -120,22 +104,23 @@ fn foreign(what: &'static str, id: Option<&str>, network: Option<&str>, tags: &T
 
 fn judge(found: &Found) -> Vec<Foreign> {
     let subnets =
-        found.subnets.iter().filter_map(|one| foreign("subnet", one.subnet_id(), one.vpc_id(), &map(one.tags())));
+        found.subnets.iter().filter_map(|one| foreign("subnet", one.subnet_id(), one.vpc_id(), &read_tags(one.tags())));
     let groups = found.groups.iter().filter(|one| one.group_name() != Some("default")).filter_map(|one| {
-        let made = foreign("security group", one.group_id(), one.vpc_id(), &map(one.tags()))?;
+        let made = foreign("security group", one.group_id(), one.vpc_id(), &read_tags(one.tags()))?;
         Some(Foreign { name: one.group_name().map(str::to_owned), ..made })
     });
     let is_main = |one: &&RouteTable| one.associations().iter().any(|held| held.main() == Some(true));
     let tables = found.tables.iter().filter(|one| !is_main(one));
-    let tables = tables.filter_map(|one| foreign("route table", one.route_table_id(), one.vpc_id(), &map(one.tags())));
+    let tables =
+        tables.filter_map(|one| foreign("route table", one.route_table_id(), one.vpc_id(), &read_tags(one.tags())));
     let gone = [Some(&NatGatewayState::Deleted), Some(&NatGatewayState::Deleting)];
     let gateways = found.gateways.iter().filter(|one| !gone.contains(&one.state()));
     let gateways =
-        gateways.filter_map(|one| foreign("NAT gateway", one.nat_gateway_id(), one.vpc_id(), &map(one.tags())));
+        gateways.filter_map(|one| foreign("NAT gateway", one.nat_gateway_id(), one.vpc_id(), &read_tags(one.tags())));
     let is_deleted =
         |one: &&VpcEndpoint| one.state().is_some_and(|state| state.as_str().eq_ignore_ascii_case("deleted"));
     let endpoints = found.endpoints.iter().filter(|one| !is_deleted(one)).filter_map(|one| {
-        let made = foreign("endpoint", one.vpc_endpoint_id(), one.vpc_id(), &map(one.tags()))?;
+        let made = foreign("endpoint", one.vpc_endpoint_id(), one.vpc_id(), &read_tags(one.tags()))?;
         let name = made.name.clone().or_else(|| one.service_name().map(str::to_owned));
         let requested = (one.requester_managed() == Some(true)).then(|| "an AWS service".to_owned());
         Some(Foreign { name, made_by: made.made_by.clone().or(requested), ..made })
@@ -145,13 +130,14 @@ fn judge(found: &Found) -> Vec<Foreign> {
         matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown))
     };
     let instances = found.instances.iter().filter(|one| !ended(one));
-    let instances = instances.filter_map(|one| foreign("instance", one.instance_id(), one.vpc_id(), &map(one.tags())));
+    let instances =
+        instances.filter_map(|one| foreign("instance", one.instance_id(), one.vpc_id(), &read_tags(one.tags())));
     let balancers = found.balancers.iter().filter_map(|(one, tags)| {
         let made = foreign("load balancer", one.load_balancer_arn(), one.vpc_id(), tags)?;
         Some(Foreign { name: one.load_balancer_name().map(str::to_owned), ..made })
     });
     let interfaces = found.interfaces.iter().filter(|one| !has_owner(one, found)).filter_map(|one| {
-        let made = foreign("network interface", one.network_interface_id(), one.vpc_id(), &map(one.tag_set()))?;
+        let made = foreign("network interface", one.network_interface_id(), one.vpc_id(), &read_tags(one.tag_set()))?;
         let name = made.name.clone().or_else(|| one.description().filter(|text| !text.is_empty()).map(str::to_owned));
         let managed = one.requester_managed() == Some(true);
         let requester = one.requester_id().filter(|_| managed).map(str::to_owned);
@@ -186,7 +172,7 @@ fn has_owner(interface: &NetworkInterface, found: &Found) -> bool {
     let managed = interface.requester_managed() == Some(true) || about.starts_with("arn:aws:ecs:");
     let ours = |id: &str| {
         let group = found.groups.iter().find(|group| group.group_id() == Some(id));
-        group.is_some_and(|group| is_of_an_environment(&map(group.tags())))
+        group.is_some_and(|group| is_of_an_environment(&read_tags(group.tags())))
     };
     let for_ours = managed && interface.groups().iter().filter_map(|group| group.group_id()).any(ours);
     of_instance || of_gateway || of_endpoint || of_balancer || for_ours
@@ -195,7 +181,7 @@ fn has_owner(interface: &NetworkInterface, found: &Found) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "what cannot be built fails the test")]
 mod tests {
-    use aws_sdk_ec2::types::{GroupIdentifier, NatGatewayAddress, NetworkInterfaceAttachment};
+    use aws_sdk_ec2::types::{GroupIdentifier, NatGatewayAddress, NetworkInterfaceAttachment, Tag};
 
     use super::*;
 
@@ -234,7 +220,7 @@ mod tests {
                     .build(),
             ],
             instances: vec![Instance::builder().instance_id("i-1").build()],
-            balancers: vec![(balancer.build(), map(&tagged("load_balancer.web")))],
+            balancers: vec![(balancer.build(), read_tags(&tagged("load_balancer.web")))],
             interfaces: vec![
                 interface("eni-nat", false, "Interface for NAT Gateway nat-1", "sg-default"),
                 interface("eni-endpoint", true, "VPC Endpoint Interface vpce-1", "sg-ours"),

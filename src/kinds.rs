@@ -68,14 +68,14 @@ kinds! {
 mod adopt;
 mod alarms;
 mod deletion;
-mod ec2;
+pub(crate) mod ec2;
 mod ecs;
 mod ecs_connect;
 pub mod ecs_deployment;
 pub mod ecs_rollout;
 mod ecs_services;
 mod elasticache;
-mod elb;
+pub(crate) mod elb;
 pub mod metric_query;
 mod rds;
 mod rds_instance;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::address::Address;
 use crate::aws::{Aws, Memo};
 use crate::desired::{Desired, Resource};
-use crate::kind::{Drivers, Failure, Health, Live, Result, Scope};
+use crate::kind::{Drivers, Failure, Live, Result, Scope};
 use crate::kinds::task_definition;
 use crate::lock::Left;
 use crate::plan::Snapshot;
@@ -54,7 +54,7 @@ pub async fn settle(
         let mut said = false;
         while Instant::now() < until {
             let found = driver.list(&scope.afresh()).await?;
-            if found.iter().any(|live| live.identity.address == *address && live.health != Health::Tombstone) {
+            if found.iter().any(|live| live.identity.address == *address && live.serves()) {
                 break;
             }
             if !std::mem::replace(&mut said, true) {
@@ -71,10 +71,8 @@ pub async fn settle(
 
 /// What AWS has under this id, ARN or name, read as if it were this resource of ours, or with the identity of its owner.
 pub async fn adoptable(aws: &Aws, scope: &Scope, resource: &Resource, id: &str) -> Result<Vec<Live<Fields>>> {
-    let Resource { address, fields, .. } = resource;
-    let user = fields.get("tags").and_then(|tags| serde_json::to_value(tags).ok());
-    let user = user.and_then(|tags| serde_json::from_value(tags).ok()).unwrap_or_default();
-    let adopting = Adopting { identity: scope.identity(address), id: id.to_owned(), user };
+    let address = &resource.address;
+    let adopting = Adopting { identity: scope.identity(address), id: id.to_owned(), user: resource.user_tags() };
     let mut scope = Scope { wanted: BTreeSet::from([address.clone()]), adopting: true, ..scope.afresh() };
     scope.names.insert(address.clone(), name_in(id).to_owned());
     let region = id.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));

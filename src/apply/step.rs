@@ -198,10 +198,7 @@ impl Run {
         let mut pause = Pause(FIRST_PAUSE);
         while Instant::now() < until {
             let found = driver.list(&self.context.scope.afresh()).await?;
-            let same = |live: &&Live<Fields>| live.identity == self.making.identity && !live.deposed;
-            if let Some(live) =
-                found.iter().filter(|live| !matches!(live.health, Health::Tombstone | Health::Restorable)).find(same)
-            {
+            if let Some(live) = found.iter().find(|live| live.identity == self.making.identity && live.serves()) {
                 return Ok(Some(live.id.clone()));
             }
             pause.wait().await;

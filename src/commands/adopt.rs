@@ -17,7 +17,7 @@ use crate::kind::{Health, Live};
 use crate::kinds;
 use crate::live;
 use crate::plan::Snapshot;
-use crate::tags::{self, Tags};
+use crate::tags;
 use crate::value::Fields;
 
 /// Resources that are looked for at once: each look has clients of its own.
@@ -97,7 +97,7 @@ async fn adopt(
     preview(desired, &snapshot, &addresses)?;
     consent(&format!("Adopt {} into {}?", count(found.len()), desired.environment), yes)?;
     for live in &found {
-        let user = desired.resources.get(&live.identity.address).map(user_tags).unwrap_or_default();
+        let user = desired.resources.get(&live.identity.address).map(Resource::user_tags).unwrap_or_default();
         tag(session, live, &tags::encode(&live.identity, &user), &[], again).await?;
         print(&format!("{} is ours.", live.identity.address));
     }
@@ -106,11 +106,6 @@ async fn adopt(
 
 fn count(number: usize) -> String {
     if number == 1 { "it".to_owned() } else { format!("these {number}") }
-}
-
-fn user_tags(resource: &Resource) -> Tags {
-    let tags = resource.fields.get("tags").and_then(|tags| serde_json::to_value(tags).ok());
-    tags.and_then(|tags| serde_json::from_value(tags).ok()).unwrap_or_default()
 }
 
 /// What is to be adopted, where it can be; nothing where it is ours already.

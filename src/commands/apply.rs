@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::history::{self, Under};
 use super::plan::{Saved, show};
 use super::session::{self, Session};
-use super::{Ended, Format, Selection, Source, print, say};
+use super::{Ended, Format, Selection, Source, give_back, print, say};
 use crate::address::Address;
 use crate::apply::{Context, Report, Signal, apply};
 use crate::check::Finding;
@@ -172,10 +172,8 @@ pub async fn write(
         Ok(if report?.is_none_or(|report| report.is_success()) { Ended::Well } else { Ended::Failed })
     };
     let ended = ended.await;
-    if let Some(held) = held
-        && let Err(failure) = lock.release(held).await
-    {
-        say(&format!("the lock could not be given back and expires by itself: {failure}"));
+    if let Some(held) = held {
+        give_back(&lock, held).await;
     }
     ended
 }

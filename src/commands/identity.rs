@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::apply::ask;
 use super::session::Session;
-use super::{print, say};
+use super::{give_back, print, say};
 use crate::address::Address;
 use crate::desired::Desired;
 use crate::environment::nearest;
@@ -31,9 +31,7 @@ pub async fn locked(
         done = work => done,
         _ = lost.wait_for(|lost| *lost) => Err(anyhow::anyhow!("the lock is lost: another may write. Run this again: {again}")),
     };
-    if let Err(failure) = lock.release(held).await {
-        say(&format!("the lock could not be given back and expires by itself: {failure}"));
-    }
+    give_back(&lock, held).await;
     done
 }
 

@@ -158,10 +158,7 @@ impl HostedZone {
         let request = aws.route53().create_hosted_zone().name(&self.name);
         let request = request.caller_reference(reference(&making.identity, &making.token));
         let config = HostedZoneConfig::builder().comment(comment(&making.identity)).build();
-        let made = aws.call("route53:CreateHostedZone", request.hosted_zone_config(config).send()).await;
-        // An earlier try has made it, and its answer was lost: the next look finds it.
-        let again = |failure: &Failure| failure.code == "HostedZoneAlreadyExists";
-        let made = made.map_err(|failure| if again(&failure) { failure.class(Class::Busy) } else { failure })?;
+        let made = aws.call("route53:CreateHostedZone", request.hosted_zone_config(config).send()).await?;
         let missing = || Failure::new("route53:CreateHostedZone", "NoId", "the answer holds no zone");
         let zone = made.hosted_zone.ok_or_else(missing)?;
         Ok(route53::zone_id(zone.id()).to_owned())

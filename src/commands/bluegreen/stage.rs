@@ -8,7 +8,7 @@ use super::Policy;
 use super::timeline::Timeline;
 use crate::commands::history::{self, Under};
 use crate::commands::session::{self, Session};
-use crate::commands::{Ended, Source, say};
+use crate::commands::{Ended, Source, give_back};
 use crate::environment::Loaded;
 use crate::environment::releases::Strategy;
 use crate::history::{Outcome, Record};
@@ -169,8 +169,6 @@ impl Stage {
 
 async fn unlock(locks: Vec<(Lock, Held)>) {
     for (lock, held) in locks {
-        if let Err(failure) = lock.release(held).await {
-            say(&format!("the lock could not be given back and expires by itself: {failure}"));
-        }
+        give_back(&lock, held).await;
     }
 }
