@@ -103,9 +103,9 @@ impl Emulator {
         if !self.strict {
             return what.await;
         }
-        self.set("strict", r#"{ "lag": 0 }"#).await;
+        self.set("strict", r#"{ "lag": 0, "settle": 0 }"#).await;
         let done = what.await;
-        self.set("strict", r#"{ "lag": 0.2 }"#).await;
+        self.set("strict", r#"{ "lag": 0.2, "settle": 0.3 }"#).await;
         done
     }
 

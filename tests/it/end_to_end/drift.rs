@@ -22,7 +22,7 @@ async fn drift_is_told_and_nothing_is_written() {
     assert!(none.stdout.contains("No drift: 72 resources are as the file says."), "{}", none.stdout);
     assert!(none.stdout.contains("Awaits release:"), "this is no drift: {}", none.stdout);
 
-    let foreign = tamper(&site).await;
+    let foreign = site.emulator.at_once(tamper(&site)).await;
     let before = site.emulator.at_once(account::contents(&site.aws)).await;
     let proxy = Proxy::start(&site.emulator.variables["AWS_ENDPOINT_URL"], None).await;
     let ran = site.through(&proxy.endpoint, "drift production --format json").await;
