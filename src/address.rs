@@ -19,6 +19,8 @@ pub const ADDRESS: &str = "infra:address";
 pub const DEPOSED: &str = "infra:deposed";
 /// The tag that remembers which other tags we wrote, so that tags of others are left alone.
 pub const TAGS: &str = "infra:tags";
+/// On what is not deleted as long as it carries this, whatever the file says.
+pub const PROTECT: &str = "infra:protect";
 
 /// `kind.name`: one resource within an environment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

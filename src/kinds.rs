@@ -80,7 +80,7 @@ pub mod metric_query;
 mod rds;
 mod rds_instance;
 mod route53;
-mod tagging;
+pub(crate) mod tagging;
 pub mod task_container;
 mod waf;
 mod xray;

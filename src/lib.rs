@@ -34,6 +34,7 @@ pub mod bluegreen;
 
 pub mod apply;
 pub mod aws;
+pub mod elsewhere;
 pub mod foreign;
 pub mod history;
 pub mod kind;

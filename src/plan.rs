@@ -5,6 +5,7 @@
 //! `steps` then turns the outcome into steps with an order.
 
 mod awaits;
+mod basis;
 mod blocked;
 mod outcome;
 mod steps;
@@ -14,16 +15,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::address::{Address, hex};
+use crate::address::Address;
 use crate::desired::Desired;
 use crate::diff::Change;
 use crate::kind::{Health, Live, Remark};
 use crate::kinds;
-use crate::value::{Fields, Output, Outputs, Value};
+use crate::value::{Fields, Output, Outputs};
 
 pub use awaits::{Awaits, unread};
+pub use basis::{Basis, Moved};
 use outcome::{Outcome, Pass, compare, restorable};
 
 /// Everything of ours that is live, as one read of every kind found it.
@@ -57,7 +58,7 @@ pub enum Harm {
 }
 
 /// One address of a plan, as a reader sees it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
     pub address: Address,
     pub action: Action,
@@ -156,7 +157,9 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// What no apply changes, but the next release.
     pub awaits_release: Vec<Awaits>,
-    /// Depends on what is desired and on the live state that the plan rests on.
+    /// Of all that was planned, also where only a part is carried out.
+    pub basis: Basis,
+    /// Of the basis and of what is desired.
     pub digest: String,
 }
 
@@ -186,6 +189,16 @@ impl Plan {
     /// The addresses whose data this plan would destroy.
     pub fn data_losses(&self) -> impl Iterator<Item = &Planned> {
         self.resources.iter().filter(|planned| planned.harm == Harm::DataLoss)
+    }
+
+    /// Says how much goes, where that is more than a third of what there is.
+    #[must_use]
+    pub fn large_deletion(&self) -> Option<String> {
+        let goes = |planned: &&Planned| planned.action == Action::Delete && planned.reason != LEFT_BEHIND;
+        let there = |planned: &&Planned| planned.action != Action::Create && planned.reason != LEFT_BEHIND;
+        let gone = self.resources.iter().filter(goes).count();
+        let all = self.unchanged + self.basis.resources().iter().filter(there).count();
+        (gone * 3 > all).then(|| format!("{gone} of {all} resources"))
     }
 
     /// Only `targets` (all, where empty) and what they need, without `excluded` and what needs these.
@@ -264,8 +277,8 @@ pub fn whole(desired: &Desired, snapshot: &Snapshot) -> Result<(Plan, BTreeSet<A
 
     let (steps, refused) = steps::build(&outcomes, &removed, &deposed)?;
     let unchanged = outcomes.values().filter(|outcome| outcome.action.is_none()).count();
-    let digest = digest(desired, &resources, snapshot);
-    let (blocked, out) = blocked::find(&by_address, &outcomes, refused);
+    let basis = Basis::new(desired, &resources, snapshot);
+    let (blocked, out) = blocked::find(&by_address, &outcomes, &removed, refused);
     let plan = Plan {
         project: desired.project.clone(),
         environment: desired.environment.clone(),
@@ -278,7 +291,8 @@ pub fn whole(desired: &Desired, snapshot: &Snapshot) -> Result<(Plan, BTreeSet<A
         unchanged,
         notes: notes(&current),
         awaits_release: awaits::find(desired, &outcomes, &snapshot.revisions),
-        digest,
+        digest: basis.digest(desired),
+        basis,
         blocked,
     };
     Ok((plan, out))
@@ -357,18 +371,4 @@ fn deletion(live: &Live<Fields>, reason: &str) -> Planned {
         harm: if holds_data { Harm::DataLoss } else { Harm::Deletion },
         minutes: info.map_or(0, |info| info.minutes.1),
     }
-}
-
-/// A plan rests on what is desired, on what differs, and on which live resources it touches or refers to.
-fn digest(desired: &Desired, resources: &[Planned], snapshot: &Snapshot) -> String {
-    let mut touched: BTreeSet<&Address> = resources.iter().map(|planned| &planned.address).collect();
-    let planned = touched.iter().filter_map(|address| desired.resources.get(*address)).collect::<Vec<_>>();
-    let referred = planned.iter().flat_map(|resource| resource.fields.values()).flat_map(Value::references);
-    touched.extend(referred.map(|output| &output.of));
-    let live = snapshot.live.iter().filter(|live| live.health != Health::Tombstone);
-    let live = live.filter(|live| touched.contains(&live.identity.address));
-    let ids: BTreeSet<_> = live.map(|live| (&live.identity.address, live.deposed, &live.id)).collect();
-    // Serialising plain data to memory cannot fail; an empty text would only make a saved plan be refused.
-    let text = serde_json::to_string(&(desired, resources, ids)).unwrap_or_default();
-    hex(&Sha256::digest(text.as_bytes()))
 }

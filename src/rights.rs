@@ -53,7 +53,8 @@ const WITHOUT_RESOURCE: &[&str] = &["ecs:DeregisterTaskDefinition", "sns:Unsubsc
 /// Services that look at the tags of what is deleted.
 const BY_TAG: &[&str] = &["ec2", "elasticloadbalancing", "kms"];
 /// Who the caller is, what a region has, and the index of tags.
-const LOOK: &[&str] = &["ec2:DescribeAvailabilityZones", "sts:GetCallerIdentity", "tag:GetResources"];
+const LOOK: &[&str] =
+    &["ec2:DescribeAvailabilityZones", "ec2:DescribeRegions", "sts:GetCallerIdentity", "tag:GetResources"];
 /// The lock.
 const PARAMETERS: &[&str] = &["ssm:DeleteParameter", "ssm:GetParametersByPath", "ssm:PutParameter"];
 /// What writes the history, and makes its log group where no apply has yet.

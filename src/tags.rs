@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::address::{ADDRESS, DEPOSED, ENVIRONMENT, Identity, PROJECT, TAGS};
+use crate::address::{ADDRESS, DEPOSED, ENVIRONMENT, Identity, PROJECT, PROTECT, TAGS};
 
 /// A user's own tags on a resource.
 pub type Tags = BTreeMap<String, String>;
@@ -66,6 +66,7 @@ pub const OURS: &[&str] = &[
     "infra:image-owner",
     "infra:kept-for",
     "infra:owner",
+    PROTECT,
     "infra:shape",
 ];
 

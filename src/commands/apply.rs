@@ -43,6 +43,9 @@ pub struct Arguments {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Consent to a plan that deletes more than a third of the environment: its name once more
+    #[arg(long, value_name = "ENV")]
+    confirm: Option<String>,
 }
 
 /// How a plan is carried out.
@@ -90,8 +93,9 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         let Some(saved) = &saved else { return arguments.selection.of(plan, &desired) };
         let plan = plan.limited_to(&saved.targets, &saved.excluded);
         if saved.digest != plan.digest {
+            let moved = report::moved(&saved.basis, &plan);
             bail!(
-                "the world has moved since this plan was saved; nothing was changed\n  plan again: infra plan {}",
+                "the world has moved since this plan was saved; nothing was changed\n{moved}  plan again: infra plan {}",
                 plan.environment
             );
         }
@@ -102,7 +106,10 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         if saved.is_none() && !arguments.yes {
             ask(&format!("Apply this to {}? Only `yes` goes on: ", plan.environment), "yes", "--yes")?;
         }
-        Ok(())
+        match plan.large_deletion() {
+            Some(what) => confirm(&what, &plan.environment, arguments.confirm.as_deref()),
+            None => Ok(()),
+        }
     };
     let what = What { desired: &desired, scope: session.scope(&desired), findings: &findings, again: &again };
     write(&session, what, &arguments.writing, ready, consent).await
@@ -118,6 +125,18 @@ fn refuse_data_loss(plan: &Plan, allowed: &[Address]) -> Result<()> {
         return Ok(());
     }
     bail!("this plan destroys data; nothing was changed\n  if that is wanted, add: {}", refused.join(" "))
+}
+
+/// Asks for the environment's name, before what cannot be taken back.
+pub fn confirm(what: &str, environment: &str, given: Option<&str>) -> Result<()> {
+    match given {
+        Some(name) if name == environment => Ok(()),
+        Some(_) => bail!("--confirm must name the environment: {environment}"),
+        None => {
+            let question = format!("This destroys {what} of {environment}. Type {environment} to go on: ");
+            ask(&question, environment, &format!("--confirm {environment}"))
+        }
+    }
 }
 
 /// What a writer brings about.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
-use super::apply::{self, What, Writing, ask};
+use super::apply::{self, What, Writing, confirm};
 use super::session::{self, Session};
 use super::{Ended, Source};
 use crate::desired::Desired;
@@ -37,14 +37,7 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         region: file.region.clone(),
         resources: BTreeMap::new(),
     };
-    let consent = |_: &_| {
-        if arguments.confirm.is_some() {
-            Ok(())
-        } else {
-            let question = format!("This destroys all of {0}. Type {0} to go on: ", loaded.name);
-            ask(&question, &loaded.name, &format!("--confirm {}", loaded.name))
-        }
-    };
+    let consent = |_: &_| confirm("all", &loaded.name, arguments.confirm.as_deref());
     let again = format!("infra destroy {}", arguments.env);
     // The file says where to look: names that it chooses, other regions.
     let known = environment::desired(&loaded, &Facts::default());

@@ -11,7 +11,7 @@ use super::{Ended, Format, Selection, Source, print, say};
 use crate::address::Address;
 use crate::check::Finding;
 use crate::desired::Desired;
-use crate::plan::Plan;
+use crate::plan::{Basis, Plan};
 use crate::report;
 
 #[derive(clap::Args)]
@@ -37,12 +37,13 @@ pub struct Arguments {
 pub struct Saved {
     version: u32,
     pub digest: String,
+    pub basis: Basis,
     pub targets: BTreeSet<Address>,
     pub excluded: BTreeSet<Address>,
     pub desired: Desired,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Saved {
     pub fn read(path: &Path) -> Result<Self> {
@@ -66,7 +67,8 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
     if let Some(path) = &arguments.save {
         let Selection { targets, excluded } = arguments.selection.clone();
         let (targets, excluded) = (targets.into_iter().collect(), excluded.into_iter().collect());
-        let saved = Saved { version: VERSION, digest: plan.digest.clone(), targets, excluded, desired };
+        let (digest, basis) = (plan.digest.clone(), plan.basis.clone());
+        let saved = Saved { version: VERSION, digest, basis, targets, excluded, desired };
         std::fs::write(path, serde_json::to_string_pretty(&saved)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         say(&format!("Saved. Apply just this with: infra apply {}", path.display()));

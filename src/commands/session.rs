@@ -11,6 +11,7 @@ use crate::aws::Aws;
 use crate::check::{self, Checked};
 use crate::desired::Desired;
 use crate::diagnostic::{self, Diagnostic};
+use crate::elsewhere::{self, Elsewhere};
 use crate::environment::{self, Facts, Loaded};
 use crate::kind::{Drivers, Failure, Live, Scope};
 use crate::kinds;
@@ -184,9 +185,33 @@ impl Session {
     /// The plan, and what is live.
     pub async fn compare(&self, scope: &Scope, desired: &Desired) -> Result<(Plan, Vec<Live<Fields>>)> {
         let mut snapshot = self.snapshot(scope).await?;
+        if !snapshot.live.iter().any(elsewhere::is_regional) {
+            self.refuse_elsewhere(scope).await?;
+        }
         let unread = crate::plan::unread(desired, &snapshot.live);
         snapshot.revisions = live::revisions(&self.aws, unread).await?;
         Ok((crate::plan::plan(desired, &snapshot)?, snapshot.live))
+    }
+
+    /// Refuses a file whose region is not that of its environment.
+    async fn refuse_elsewhere(&self, scope: &Scope) -> Result<()> {
+        let found = match elsewhere::find(&self.aws, scope).await {
+            Ok(found) => found,
+            Err(failure) => {
+                say(&format!("Whether {} is in another region is not known: {failure}", scope.environment));
+                None
+            }
+        };
+        let Some(Elsewhere { region, live }) = found else { return Ok(()) };
+        let some = live.iter().take(3).map(|live| format!("{} ({})", live.identity.address, live.id));
+        let (project, environment) = (&scope.project, &scope.environment);
+        bail!(
+            "{project}/{environment} is in {region}, but the file says {}; nothing was changed\n  there are {} resources \
+             of it: {} ...\n  put `region: {region}` back; to move it, destroy it there first, or give this one another name",
+            scope.region,
+            live.len(),
+            some.collect::<Vec<_>>().join(", "),
+        )
     }
 }
 

@@ -39,6 +39,9 @@ pub struct Backup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub databases: Option<Vec<String>>,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 /// Copies in another region.

@@ -33,6 +33,9 @@ pub struct Bucket {
     /// The KMS key that encrypts it, such as `${keys.main.arn}`. Default: `keys.main` if there is one, else S3's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Text>,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 /// What happens to the objects whose names begin alike.

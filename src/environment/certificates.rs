@@ -28,6 +28,9 @@ pub struct Certificate {
     /// The ARN of a certificate that exists already; it is used and never changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arn: Option<Text>,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 impl Certificate {

@@ -79,6 +79,9 @@ pub struct Database {
     /// When changes that restart it are made. Default: `window`.
     #[serde(default)]
     pub apply: Apply,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 /// A database engine.

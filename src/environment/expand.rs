@@ -24,8 +24,10 @@ mod tracing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use super::{EnvironmentFile, check_schema, nearest};
-use crate::address::{Address, Identity};
+use serde_json::json;
+
+use super::{EnvironmentFile, check_schema, file, nearest};
+use crate::address::{Address, Identity, PROTECT};
 use crate::desired::{Resource, Wrong};
 use crate::diagnostic::Diagnostic;
 use crate::kind::{Info, Kind};
@@ -109,6 +111,9 @@ impl Expansion<'_> {
         let mut tags: Fields =
             self.file.tags.iter().map(|(key, value)| (key.clone(), Value::text(value.clone()))).collect();
         tags.extend(own);
+        if self.file.protects(origin) {
+            tags.insert(PROTECT.to_owned(), Value::text("true"));
+        }
         if !tags.is_empty() && TAGGABLE.contains(address.kind.as_str()) {
             fields.insert("tags".to_owned(), Value::Map(tags));
         }
@@ -154,7 +159,7 @@ impl Expansion<'_> {
                 }
             };
             let path = origin.map(str::to_owned);
-            let schema = (info.schema)().to_value();
+            let schema = raw_schema(info);
             if let Some(node) = tree.get(&origin) {
                 let found = check_schema(node, &schema, &path);
                 if !found.is_empty() {
@@ -162,7 +167,8 @@ impl Expansion<'_> {
                     continue;
                 }
             }
-            if let Value::Map(fields) = self.referring(json, &path) {
+            if let Value::Map(mut fields) = self.referring(json, &path) {
+                fields.remove(file::PROTECT);
                 self.insert(address, &origin, fields);
             }
         }
@@ -194,6 +200,15 @@ impl Expansion<'_> {
             plain => plain.clone().into(),
         }
     }
+}
+
+/// The fields of a kind, and what a raw resource may have beside them.
+fn raw_schema(info: &Info) -> serde_json::Value {
+    let mut schema = (info.schema)().to_value();
+    if let Some(fields) = schema["properties"].as_object_mut().filter(|fields| fields.contains_key("tags")) {
+        fields.insert(file::PROTECT.to_owned(), json!({ "type": "boolean", "description": "Refuses to delete it." }));
+    }
+    schema
 }
 
 fn no_kind(key: &str) -> (String, Option<String>) {

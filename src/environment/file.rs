@@ -33,6 +33,9 @@ use super::types::{Scalar, names};
 use super::{alarms, allow, dns, release_rules, service_rules};
 use crate::diagnostic::Diagnostic;
 
+/// What a raw resource has beside the fields of its kind.
+pub(super) const PROTECT: &str = "protect";
+
 /// An environment: everything of one project that lives and dies together, such as production.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -207,6 +210,27 @@ impl EnvironmentFile {
             let error = Diagnostic::error("network", format!("`{section}` need a `network` to stand in"));
             let error = error.at(rules.tree.key_place_of(&[section]), "");
             rules.report(error.help("add `network: { cidr: 10.0.0.0/16, zones: 3 }`"));
+        }
+    }
+
+    /// Whether the part of the file at this path is protected.
+    pub(super) fn protects(&self, origin: &[&str]) -> bool {
+        match *origin {
+            ["network", ..] => self.network.as_ref().is_some_and(|one| one.protect),
+            ["load_balancers", name, ..] => self.load_balancers.get(name).is_some_and(|one| one.protect),
+            ["certificates", name, ..] => self.certificates.get(name).is_some_and(|one| one.protect),
+            ["dns", domain, ..] => self.dns.get(domain).is_some_and(|one| one.protect),
+            ["services", name, ..] => self.services.get(name).is_some_and(|one| one.protect),
+            ["jobs", name, ..] => self.jobs.get(name).is_some_and(|one| one.protect),
+            ["databases", name, ..] => self.databases.get(name).is_some_and(|one| one.protect),
+            ["caches", name, ..] => self.caches.get(name).is_some_and(|one| one.protect),
+            ["secrets", name, ..] => self.secrets.get(name).is_some_and(|one| one.protect),
+            ["keys", name, ..] => self.keys.get(name).is_some_and(|one| one.protect),
+            ["registries", name, ..] => self.registries.get(name).is_some_and(|one| one.protect),
+            ["backups", name, ..] => self.backups.get(name).is_some_and(|one| one.protect),
+            ["buckets", name, ..] => self.buckets.get(name).is_some_and(|one| one.protect),
+            ["resources", address, ..] => self.resources.get(address).is_some_and(|one| one[PROTECT] == true),
+            _ => false,
         }
     }
 

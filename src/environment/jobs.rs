@@ -71,6 +71,9 @@ pub struct Job {
     /// The databases that it connects to, by name; their firewalls open for it: `[main]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress: Vec<String>,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 impl Job {
@@ -100,6 +103,7 @@ impl Job {
             tracing: false,
             egress: self.egress.clone(),
             public: false,
+            protect: self.protect,
         })
     }
 

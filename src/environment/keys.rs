@@ -21,6 +21,9 @@ pub struct Key {
     #[serde(default = "month")]
     #[schemars(range(min = 7, max = 30))]
     pub deletion_window: u8,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 const fn yearly() -> Duration {

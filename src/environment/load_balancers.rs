@@ -39,6 +39,9 @@ pub struct LoadBalancer {
     #[serde(default = "test_header")]
     #[schemars(length(max = 40), regex(pattern = r"^[A-Za-z][A-Za-z0-9-]*$"))]
     pub test_header: String,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 /// Who reaches a load balancer.

@@ -41,6 +41,9 @@ pub struct Network {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-shortest" = "1d", "x-longest" = "3653d", "x-whole-days" = true))]
     pub flow_logs: Option<Duration>,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 /// How many zones, or which.

@@ -41,6 +41,9 @@ pub struct Registry {
     /// changed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Text>,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 const fn keep() -> u16 {

@@ -28,6 +28,9 @@ pub struct Secret {
     /// The KMS key that encrypts it, such as `${keys.main.arn}`. Default: the key that AWS manages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Text>,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 /// One value of a JSON secret.

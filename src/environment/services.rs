@@ -88,6 +88,9 @@ pub struct Service {
     /// Whether tasks stand in the public subnets with an address of their own. Default: false.
     #[serde(default)]
     pub public: bool,
+    /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
 }
 
 /// Lets the number of tasks follow the load. At least one of `cpu`, `memory` and `requests` says which load.

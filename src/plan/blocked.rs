@@ -4,23 +4,45 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Blocked;
 use super::outcome::{Outcome, uses};
-use crate::address::Address;
-use crate::kind::Live;
+use crate::address::{Address, PROTECT};
+use crate::kind::{Health, Live};
 use crate::value::{Fields, Value};
 
 /// What is blocked, and the addresses that the plan leaves out because of it.
 pub(super) fn find(
     live: &BTreeMap<&Address, Vec<&Live<Fields>>>,
     outcomes: &BTreeMap<&Address, Outcome>,
+    removed: &[&Live<Fields>],
     refused: Vec<Blocked>,
 ) -> (Vec<Blocked>, BTreeSet<Address>) {
     let mut blocked: Vec<Blocked> = live.iter().filter_map(|(address, all)| duplicate(address, all)).collect();
     blocked.extend(outcomes.values().filter_map(|outcome| stuck(outcome, outcomes)));
     blocked.extend(refused);
+    blocked.extend(outcomes.values().filter_map(|outcome| {
+        // What has failed was never of use to anybody.
+        let live = outcome.live.filter(|live| outcome.goes_first() && live.health == Health::Ok)?;
+        is_protected(live).then(|| protected(live, "replaced by deleting it first"))
+    }));
+    blocked.extend(removed.iter().filter(|live| is_protected(live)).map(|live| protected(live, "deleted")));
     blocked.sort_by(|a, b| a.address.cmp(&b.address));
     blocked.dedup_by(|again, first| again.address == first.address);
     let out = with_dependents(blocked.iter().map(|blocked| blocked.address.clone()).collect(), outcomes);
     (blocked, out)
+}
+
+fn is_protected(live: &Live<Fields>) -> bool {
+    matches!(live.spec.get("tags"), Some(Value::Map(tags)) if tags.contains_key(PROTECT))
+}
+
+fn protected(live: &Live<Fields>, what: &str) -> Blocked {
+    let address = &live.identity.address;
+    Blocked {
+        address: address.clone(),
+        why: format!("it is protected (its tag {PROTECT} says so), and would be {what}"),
+        help: format!(
+            "if that is wanted: keep it in the file as it is, take out `protect: true`, apply, and plan this again; `infra forget` lets go of {address} without deleting it"
+        ),
+    }
 }
 
 fn duplicate(address: &Address, all: &[&Live<Fields>]) -> Option<Blocked> {

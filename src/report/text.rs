@@ -8,10 +8,12 @@ use crate::address::Address;
 use crate::diff::Change;
 use crate::kind::Info;
 use crate::kinds;
-use crate::plan::{Action, Awaits, Plan, Planned, Verb};
+use crate::plan::{Action, Awaits, Basis, Moved, Plan, Planned, Verb};
 use crate::value::{Fields, Output, Part, Template, Value};
 
 const WIDTH: usize = 80;
+/// How many lines say what has moved.
+const MOVED: usize = 20;
 
 /// The whole plan.
 #[must_use]
@@ -44,6 +46,33 @@ pub fn plan(plan: &Plan) -> String {
     out.push_str(&summary(plan));
     out.push_str(&awaits_release(plan));
     out
+}
+
+/// What is no longer as it was when a plan was saved, a line each.
+#[must_use]
+pub fn moved(saved: &Basis, now: &Plan) -> String {
+    let explain = Explain::new(now);
+    let all = saved.moved(&now.basis);
+    let mut out = String::new();
+    for (address, moved) in all.iter().take(MOVED) {
+        let what = match moved {
+            Moved::Appeared => "is in AWS now".to_owned(),
+            Moved::Gone => "is gone from AWS".to_owned(),
+            Moved::Another { was, is } => format!("was {was}, is {is} now"),
+            Moved::Field { path, was, is } => {
+                format!("{} was {}, is {} now", path.trim_end_matches("[]"), explain.value(was), explain.value(is))
+            }
+            Moved::Otherwise { is } => format!("now: {is}"),
+        };
+        let _ = writeln!(out, "  {address}: {what}");
+    }
+    match all.len().checked_sub(MOVED) {
+        _ if all.is_empty() => {
+            "  AWS is as it was; the file is of another version, or was changed by hand\n".to_owned()
+        }
+        Some(more) if more > 0 => format!("{out}  and {more} more\n"),
+        _ => out,
+    }
 }
 
 /// What the next releases bring, and how to make them. Nothing where nothing waits.

@@ -27,6 +27,7 @@ mod preflight;
 mod refused;
 mod same;
 mod saved;
+mod secrecy;
 mod selected;
 pub mod site;
 mod system;

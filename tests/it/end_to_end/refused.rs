@@ -107,3 +107,103 @@ async fn a_replacement_of_a_database_that_is_not_named() {
     let instances = site.aws.rds().describe_db_instances().send().await.unwrap();
     assert_eq!(instances.db_instances()[0].db_name(), Some("shop"));
 }
+
+/// A file whose region was changed would make all of it once more.
+#[tokio::test]
+async fn the_wrong_region() {
+    let site = Site::applied().await;
+    let before = account::contents(&site.aws).await;
+    site.edit(PRODUCTION, "region: us-east-1", "region: eu-west-1");
+    site.edit(PRODUCTION, "arn:aws:acm:us-east-1", "arn:aws:acm:eu-west-1");
+    for command in
+        ["plan production", "apply production --yes", "destroy production --confirm production", "drift production"]
+    {
+        let ran = site.infra(command).await;
+        let why = ran.refused();
+        assert!(
+            why.contains("acme/production is in us-east-1, but the file says eu-west-1; nothing was changed"),
+            "{why}"
+        );
+        assert!(why.contains("put `region: us-east-1` back"), "{why}");
+        assert_eq!(ran.stdout, "", "{command}");
+    }
+    account::same(&before, &account::contents(&site.aws).await, "it is refused");
+    site.edit(PRODUCTION, "region: eu-west-1", "region: us-east-1");
+    site.edit(PRODUCTION, "arn:aws:acm:eu-west-1", "arn:aws:acm:us-east-1");
+    site.infra("destroy production --confirm production").await.well();
+    // What is gone, wherever it was, is in nobody's way.
+    site.edit(PRODUCTION, "region: us-east-1", "region: eu-west-1");
+    site.edit(PRODUCTION, "arn:aws:acm:us-east-1", "arn:aws:acm:eu-west-1");
+    let plan = site.infra("plan production").await.well();
+    assert!(plan.stdout.contains("Plan: 72 to create"), "{}", plan.stdout);
+}
+
+/// `protect: true` is a tag: it holds when the file has forgotten it.
+#[tokio::test]
+async fn what_is_protected() {
+    let site = Site::start().await;
+    site.edit(PRODUCTION, "class: db.t4g.medium", "class: db.t4g.medium\n    protect: true");
+    site.edit(PRODUCTION, "generate: { length: 64 }", "protect: true, generate: { length: 64 }");
+    site.write(
+        PRODUCTION,
+        &format!("{}\nresources:\n  sns_topic.mine: {{ protect: true, name: mine }}\n", site.read(PRODUCTION)),
+    );
+    site.infra("apply production --yes").await.well();
+    site.converged(PRODUCTION).await;
+    let protected = ["db_instance.main", "secret.jwt", "sns_topic.mine"];
+    let before = account::contents(&site.aws).await;
+
+    let file = site.read(PRODUCTION);
+    site.edit(PRODUCTION, "    name: app\n", "    name: shop\n");
+    let replaced = site.infra("apply production --yes --allow-data-loss db_instance.main").await;
+    assert!(replaced.stdout.contains("blocked db_instance.main: it is protected"), "{}", replaced.stdout);
+    assert!(replaced.refused().contains("nothing was changed"), "{}", replaced.stderr);
+    site.write(
+        PRODUCTION,
+        &file
+            .split("\nresources:")
+            .next()
+            .unwrap()
+            .replace("  jwt: {", "  other: {")
+            .replace("secrets.jwt", "secrets.other"),
+    );
+    let gone = site.infra("apply production --yes --allow-data-loss secret.jwt").await;
+    assert!(gone.refused().contains("nothing was changed"), "{}", gone.stderr);
+    for address in &protected[1..] {
+        let line = format!("blocked {address}: it is protected (its tag infra:protect says so), and would be deleted");
+        assert!(gone.stdout.contains(&line), "{}", gone.stdout);
+    }
+    let destroyed = site.infra("destroy production --confirm production").await;
+    assert!(destroyed.refused().contains("nothing was changed"), "{}", destroyed.stderr);
+    for address in protected {
+        assert!(destroyed.stdout.contains(&format!("blocked {address}: it is protected")), "{}", destroyed.stdout);
+    }
+    account::same(&before, &account::contents(&site.aws).await, "it is refused");
+
+    site.write(PRODUCTION, &file.replace("protect: true", "protect: false"));
+    let plan = site.plan(PRODUCTION).await;
+    assert!(steps(&plan).iter().all(|step| step.starts_with("update ")), "{plan:#}");
+    site.infra("apply production --yes").await.well();
+    site.infra("destroy production --confirm production").await.well();
+    assert_eq!(site.live(PRODUCTION).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_deletion_of_more_than_a_third() {
+    let site = Site::applied().await;
+    let before = account::contents(&site.aws).await;
+    let text = site.read(PRODUCTION);
+    let (kept, _) = text.split_once("services:\n").unwrap();
+    site.write(PRODUCTION, kept);
+    let losses = site.infra("apply production --yes").await;
+    let allowed = losses.refused().split_once("add: ").unwrap().1.trim().to_owned();
+    for command in
+        [format!("apply production --yes {allowed}"), format!("apply production --yes --confirm staging {allowed}")]
+    {
+        let ran = site.infra(&command).await;
+        assert!(ran.refused().contains("--confirm"), "{}", ran.stderr);
+        account::same(&before, &account::contents(&site.aws).await, &command);
+    }
+    site.infra(&format!("apply production --yes --confirm production {allowed}")).await.well();
+    site.converged(PRODUCTION).await;
+}

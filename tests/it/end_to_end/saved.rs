@@ -21,12 +21,12 @@ async fn a_saved_plan_does_what_it_showed_or_nothing() {
     let request = site.aws.elb().modify_target_group().target_group_arn(&blue).health_check_path("/other");
     request.send().await.unwrap();
     let before = account::contents(&site.aws).await;
-    for file in ["first.json", "second.json", "part.json"] {
+    let path = "  target_group.api-blue: health_check.path was \"/health\", is \"/other\" now\n";
+    for (file, told) in [("first.json", "  and 52 more\n"), ("second.json", path), ("part.json", path)] {
         let moved = site.infra(&format!("apply {file}")).await;
-        assert!(
-            moved.refused().contains("the world has moved since this plan was saved; nothing was changed"),
-            "{moved:?}"
-        );
+        let why = moved.refused();
+        assert!(why.contains("the world has moved since this plan was saved; nothing was changed\n  "), "{why}");
+        assert!(why.contains(told) && why.ends_with("  plan again: infra plan production\n"), "{why}");
         assert_eq!(moved.stdout, "");
     }
     account::same(&before, &account::contents(&site.aws).await, "it is refused");
@@ -38,7 +38,40 @@ async fn a_saved_plan_does_what_it_showed_or_nothing() {
     site.infra("apply part.json").await.well();
     assert_eq!(steps(&site.plan(PRODUCTION).await), ["update target_group.api-green"], "only what was selected");
     let moved = site.infra("apply second.json").await;
-    assert!(moved.refused().contains("the world has moved"), "{moved:?}");
+    assert!(moved.refused().contains("target_group.api-blue: health_check.path was"), "{}", moved.stderr);
+}
+
+/// What others and we did since, each told as what it is.
+#[tokio::test]
+async fn what_has_moved_is_told() {
+    let site = Site::applied().await;
+    site.edit(PRODUCTION, "path: /health, interval: 30s", "path: /ready, interval: 30s");
+    site.edit(PRODUCTION, "description: Signs the sessions", "description: Made sessions");
+    site.infra("plan production --save plan.json").await.well();
+    let ids = site.ids(PRODUCTION).await;
+    let (elb, blue) = (site.aws.elb(), &ids["target_group.api-blue"]);
+    elb.modify_target_group().target_group_arn(blue).health_check_path("/ready").send().await.unwrap();
+    let green = elb.modify_target_group().target_group_arn(&ids["target_group.api-green"]);
+    green.healthy_threshold_count(4).send().await.unwrap();
+    site.aws.logs().delete_log_group().log_group_name(&ids["log_group.web"]).send().await.unwrap();
+    site.aws.secrets().delete_secret().secret_id(&ids["secret.jwt"]).send().await.unwrap();
+    let moved = site.emulator.at_once(site.infra("apply plan.json")).await;
+    let why = moved.refused().split_once('\n').unwrap().1;
+    insta::assert_snapshot!(why, @r#"
+    log_group.web: is gone from AWS
+    secret.jwt: is gone from AWS
+    target_group.api-blue: health_check.path was "/health", is "/ready" now
+    target_group.api-green: health_check.healthy was 2, is 4 now
+    plan again: infra plan production
+    "#);
+
+    let text = std::fs::read_to_string(site.path("plan.json")).unwrap();
+    site.infra("plan production --save plan.json").await.well();
+    let now = std::fs::read_to_string(site.path("plan.json")).unwrap();
+    assert_ne!(text, now);
+    std::fs::write(site.path("plan.json"), now.replace("/ready", "/elsewhere")).unwrap();
+    let changed = site.infra("apply plan.json").await;
+    assert!(changed.refused().contains("/elsewhere"), "{}", changed.stderr);
 }
 
 #[tokio::test]
