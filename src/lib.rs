@@ -42,5 +42,6 @@ pub mod kinds;
 pub mod live;
 pub mod lock;
 pub mod preflight;
+pub mod rotation;
 
 pub mod commands;

@@ -1,6 +1,6 @@
 """Secrets Manager."""
 
-from moto.secretsmanager.exceptions import InvalidRequestException
+from moto.secretsmanager.exceptions import InvalidRequestException, ResourceExistsException
 from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
 
 from .patch import around
@@ -57,3 +57,28 @@ def rotation_is_said(original, self):
     if getattr(self, "rotation_rules", None):
         described["RotationRules"] = self.rotation_rules
     return described
+
+
+@around(SecretsManagerBackend, "rotate_secret")
+def one_rotation_at_a_time(original, self, secret_id, *args, **kwargs):
+    """What is pending and not current is of a rotation that is not complete; moto refuses what is complete instead."""
+    secret = secret_of(self, secret_id)
+    for version in secret.versions.values() if secret is not None else []:
+        stages = version["version_stages"]
+        if "AWSPENDING" in stages and "AWSCURRENT" not in stages:
+            raise InvalidRequestException("A previous rotation isn't complete. That rotation will be reattempted.")
+        if "AWSPENDING" in stages:
+            stages.remove("AWSPENDING")
+    return original(self, secret_id, *args, **kwargs)
+
+
+@around(SecretsManagerBackend, "put_secret_value")
+def a_version_has_one_value(original, self, secret_id, secret_string, secret_binary, client_request_token, *args, **kwargs):
+    """Also one of a rotation: whoever comes second with another value is told."""
+    secret = secret_of(self, secret_id)
+    version = secret.versions.get(client_request_token, {}) if secret is not None else {}
+    there = version.get("secret_string", version.get("secret_binary"))
+    if there is not None and there != (secret_string or secret_binary):
+        text = f"You can't use ClientRequestToken {client_request_token} because that value is already in use"
+        raise ResourceExistsException(f"{text} for a version of secret {secret.arn}.")
+    return original(self, secret_id, secret_string, secret_binary, client_request_token, *args, **kwargs)
