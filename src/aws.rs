@@ -220,14 +220,11 @@ where
 {
     let request_id = error.request_id().map(str::to_owned);
     let SdkError::ServiceError(service) = error else {
-        let unsent = matches!(error, SdkError::ConstructionFailure(_));
-        return Failure {
-            operation: operation.to_owned(),
-            code: if unsent { "InvalidRequest" } else { "NoAnswer" }.to_owned(),
-            message: chain(error),
-            request_id,
-            class: if unsent { Class::Fatal } else { Class::Unanswered },
-        };
+        let message = chain(error);
+        let unsent = matches!(error, SdkError::ConstructionFailure(_)).then_some("InvalidRequest");
+        let unsent = unsent.or_else(|| unsigned(&message));
+        let class = if unsent.is_some() { Class::Fatal } else { Class::Unanswered };
+        return Failure { request_id, ..Failure::new(operation, unsent.unwrap_or("NoAnswer"), message).class(class) };
     };
     let status = service.raw().status().as_u16();
     let code = service.err().code().map_or_else(|| format!("Http{status}"), str::to_owned);
@@ -237,7 +234,17 @@ where
     } else {
         classify(&code, &message)
     };
-    Failure { operation: operation.to_owned(), code, message, request_id, class }
+    Failure { request_id, ..Failure::new(operation, &code, message).class(class) }
+}
+
+/// The code for a request that was not sent for want of credentials. The SDK has only words for that.
+fn unsigned(message: &str) -> Option<&'static str> {
+    let message = message.to_lowercase();
+    if message.contains("no providers in chain provided credentials") {
+        return Some("NoCredentials");
+    }
+    let asks = ["credentials", "sso", "token"].iter().any(|word| message.contains(word));
+    (asks && message.contains("expired")).then_some("ExpiredCredentials")
 }
 
 /// A failure that a service tells within an answer that is a success as a whole.

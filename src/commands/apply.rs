@@ -250,7 +250,7 @@ async fn carry_out(
     progress.end();
     listening.abort();
     if writing.format == Format::Text {
-        print(&report::outcome(&report, started.elapsed(), again));
+        print(&report::outcome(&report, &plan.environment, started.elapsed(), again));
         if report.is_success() && !plan.awaits_release.is_empty() {
             print(&report::awaits_release(plan));
         }

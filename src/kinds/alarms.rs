@@ -8,7 +8,7 @@ use futures::future::{try_join, try_join_all};
 
 use super::tagging;
 use crate::aws::Aws;
-use crate::kind::{Class, Problem, Result, Scope};
+use crate::kind::{Blocker, Class, Problem, Result, Scope};
 use crate::tags::Tags;
 use crate::value::{Arg, Unresolved};
 
@@ -152,6 +152,14 @@ pub fn check(name: Option<&str>, description: &str, actions: [&[Arg<String>]; 3]
         problems.push(Problem::new(field, message).help("let one topic tell several receivers"));
     }
     problems
+}
+
+/// The composite alarms that watch an alarm, and so keep it.
+pub async fn users(aws: &Aws, name: &str) -> Result<Vec<Blocker>> {
+    let request = aws.cloudwatch().describe_alarms().parents_of_alarm_name(name);
+    let answer = aws.call("cloudwatch:DescribeAlarms", request.send()).await?;
+    let names = answer.composite_alarms().iter().filter_map(|one| one.alarm_name());
+    Ok(names.map(|name| Blocker::new(format!("composite alarm {name}"))).collect())
 }
 
 #[cfg(test)]
