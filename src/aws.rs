@@ -220,9 +220,13 @@ where
 {
     let request_id = error.request_id().map(str::to_owned);
     let SdkError::ServiceError(service) = error else {
-        let message = chain(error);
+        let mut message = chain(error);
         let unsent = matches!(error, SdkError::ConstructionFailure(_)).then_some("InvalidRequest");
         let unsent = unsent.or_else(|| unsigned(&message));
+        if unsent == Some("NoCredentials") {
+            // Below it stands where they were looked for, in the words of the SDK.
+            message = "no credentials were found: not in the environment, no profile, no role".to_owned();
+        }
         let class = if unsent.is_some() { Class::Fatal } else { Class::Unanswered };
         return Failure { request_id, ..Failure::new(operation, unsent.unwrap_or("NoAnswer"), message).class(class) };
     };
@@ -240,7 +244,9 @@ where
 /// The code for a request that was not sent for want of credentials. The SDK has only words for that.
 fn unsigned(message: &str) -> Option<&'static str> {
     let message = message.to_lowercase();
-    if message.contains("no providers in chain provided credentials") {
+    if message.contains("no providers in chain provided credentials")
+        || message.contains("no credentials found in chain")
+    {
         return Some("NoCredentials");
     }
     let asks = ["credentials", "sso", "token"].iter().any(|word| message.contains(word));
@@ -405,6 +411,21 @@ impl Memo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_not_signed_in_is_told_from_a_network_that_fails() {
+        for (message, code) in [
+            (
+                "dispatch failure: other: the credential provider was not enabled: no credentials found in chain.",
+                "NoCredentials",
+            ),
+            ("dispatch failure: the SSO token has expired or is invalid", "ExpiredCredentials"),
+            ("dispatch failure: io error: dns error: failed to lookup address information", ""),
+            ("dispatch failure: invalid peer certificate: Expired", ""),
+        ] {
+            assert_eq!(unsigned(message).unwrap_or_default(), code, "{message}");
+        }
+    }
 
     #[test]
     fn codes_are_classified() {

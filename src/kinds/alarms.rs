@@ -156,10 +156,14 @@ pub fn check(name: Option<&str>, description: &str, actions: [&[Arg<String>]; 3]
 
 /// The composite alarms that watch an alarm, and so keep it.
 pub async fn users(aws: &Aws, name: &str) -> Result<Vec<Blocker>> {
-    let request = aws.cloudwatch().describe_alarms().parents_of_alarm_name(name);
-    let answer = aws.call("cloudwatch:DescribeAlarms", request.send()).await?;
-    let names = answer.composite_alarms().iter().filter_map(|one| one.alarm_name());
-    Ok(names.map(|name| Blocker::new(format!("composite alarm {name}"))).collect())
+    let request = aws.cloudwatch().describe_alarms().alarm_types(AlarmType::CompositeAlarm);
+    let pages = request.into_paginator().send();
+    let pages = aws.call("cloudwatch:DescribeAlarms", pages.collect::<Result<Vec<_>, _>>()).await?;
+    let all = pages.iter().flat_map(|page| page.composite_alarms());
+    // Rules name alarms as they are, in quotes, or by their ARNs.
+    let names = |part: &str| part.trim() == name || part.trim().ends_with(&format!(":alarm:{name}"));
+    let watches = all.filter(|one| one.alarm_rule().unwrap_or_default().split(['"', '(', ')']).any(names));
+    Ok(watches.map(|one| Blocker::new(format!("composite alarm {}", one.alarm_name().unwrap_or_default()))).collect())
 }
 
 #[cfg(test)]

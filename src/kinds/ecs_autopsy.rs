@@ -22,6 +22,7 @@ pub async fn explained(aws: &Aws, service: &Service, why: Option<String>) -> Res
         Some(task) => Some(task_ended(aws, &task).await),
         None => ecs_rollout::unable(service).map(str::to_owned),
     };
+    let why = why.map(|why| why.trim_end_matches('.').to_owned());
     let known: Vec<String> = why.into_iter().chain(cause).collect();
     let mut text = if known.is_empty() { "ECS does not say why".to_owned() } else { known.join("; ") };
     let events: Vec<&str> = service.events().iter().take(EVENTS).filter_map(|event| event.message()).collect();

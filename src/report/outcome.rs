@@ -50,7 +50,11 @@ pub fn outcome(report: &Report, environment: &str, elapsed: Duration, again: &st
     let mut out = String::new();
     for (address, failure) in &report.failed {
         let _ = writeln!(out, "\n{} {address}", paint(RED, "failed"));
-        let _ = writeln!(out, "  {} answered {}: {}", failure.operation, failure.code, failure.message);
+        // What the executor says itself was no answer of AWS.
+        let _ = match failure.operation.as_str() {
+            "apply" => writeln!(out, "  {}", failure.message),
+            operation => writeln!(out, "  {operation} answered {}: {}", failure.code, failure.message),
+        };
         for holder in &failure.held_by {
             let _ = writeln!(out, "  held by {holder}");
         }

@@ -3,6 +3,7 @@
 mod account;
 mod adopted;
 mod balancing;
+mod blocked;
 mod changed;
 mod compute;
 mod data;
