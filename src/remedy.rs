@@ -128,6 +128,7 @@ const QUOTA: &[&str] = &[
     "ServiceQuota*",
     "TooMany*",
     "*LimitExceededFault",
+    "*LimitsExceeded*",
 ];
 
 const INVALID: &[&str] = &[
@@ -162,6 +163,7 @@ const WHAT: &[Remedy] = &[
     code(
         &[
             "*AlreadyExists*",
+            "ResourceExists*",
             "*AlreadyExist",
             "*Duplicate*",
             "NameTaken",

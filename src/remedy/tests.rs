@@ -36,7 +36,28 @@ fn who_asks_and_from_where() {
         ("ec2:CreateVpc", "NoAnswer", "dispatch failure: io error: dns error: failed to lookup address information"),
         ("ec2:CreateVpc", "NoAnswer", "dispatch failure: invalid peer certificate: UnknownIssuer"),
         ("ec2:CreateVpc", "NoAnswer", "dispatch failure: tcp connect error: Connection refused"),
-    ]), @"");
+    ]), @r"
+    NoCredentials: sign in first: `aws sso login`, a profile in AWS_PROFILE, a role in CI, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    ExpiredCredentials: the credentials have expired: sign in again (`aws sso login`, or assume the role again), then run the same command
+    ExpiredToken: the credentials have expired: sign in again (`aws sso login`, or assume the role again), then run the same command
+    RequestExpired: the credentials have expired, or this machine's clock is wrong: sign in again (`aws sso login`), look at the clock, then run the same command
+    AuthFailure: AWS does not know these credentials here: check AWS_PROFILE and AWS_ACCESS_KEY_ID, whether the key was deleted, and whether the account has switched the region on
+    InvalidClientTokenId: AWS does not know these credentials here: check AWS_PROFILE and AWS_ACCESS_KEY_ID, whether the key was deleted, and whether the account has switched the region on
+    SignatureDoesNotMatch: the secret does not belong to the key: check AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and this machine's clock
+    SignatureDoesNotMatch: this machine's clock is wrong, which AWS takes for a forged request: set it (`timedatectl set-ntp true`), then run the same command
+    OptInRequired: the account has not switched this on: enable the region (Billing console > Account > AWS Regions) or sign up for the service, or mend `region` in the file
+    AccessDenied: allow ec2:CreateVpc to the role or user that runs this; `infra policy production apply` prints the least policy that does (`plan` or `release` for those commands)
+    UnauthorizedOperation: allow ec2:CreateVpc; which policy lacks it: aws sts decode-authorization-message --encoded-message. `infra policy production apply` prints all that is needed
+    AccessDenied: a policy of the organisation forbids elasticloadbalancing:CreateRule: whoever runs the organisation has to allow it; no policy of this account can
+    AccessDenied: a policy denies elasticloadbalancing:CreateRule expressly, which no other policy can allow: take it out of that one
+    AccessDenied: the permissions boundary of this role or user forbids iam:CreateRole: add it there too
+    AccessDeniedException: allow ecs:CreateService to the role or user that runs this; `infra policy production apply` prints the least policy that does (`plan` or `release` for those commands)
+    RequestLimitExceeded: all who use the account together ask too often: wait a minute, then run the same command with less at once: --parallel 8
+    ThrottlingException: all who use the account together ask too often: wait a minute, then run the same command with less at once: --parallel 8
+    NoAnswer: the name could not be looked up: check the network, the VPN and the DNS of this machine, `region` in the file, and AWS_ENDPOINT_URL where it is set
+    NoAnswer: the connection is not trusted, as behind a proxy that opens TLS: make its certificate known (SSL_CERT_FILE), or go around it
+    NoAnswer: AWS could not be reached: check the network, the VPN and the firewall of this machine, and AWS_ENDPOINT_URL where it is set. Then run the same command: what was done is found
+    ");
 }
 
 #[test]
@@ -64,7 +85,30 @@ fn what_is_wrong_with_the_resource() {
         ("infra lock", "LockLost", ""),
         ("apply", "Defect", ""),
         ("apply", "Failed", "the deployment failed"),
-    ]), @"");
+    ]), @r"
+    VpcLimitExceeded: the quota is reached: raise it in Service Quotas (Amazon VPC > VPCs per Region), or delete what nobody uses
+    AddressLimitExceeded: the quota is reached: raise it in Service Quotas (Amazon EC2 > EC2-VPC Elastic IPs), or delete what nobody uses
+    RulesPerSecurityGroupLimitExceeded: the quota is reached: raise it in Service Quotas (Amazon VPC > Inbound or outbound rules per security group), or delete what nobody uses
+    TooManyLoadBalancers: the quota is reached: raise it in Service Quotas (Elastic Load Balancing > Application Load Balancers per Region), or delete what nobody uses
+    InstanceQuotaExceededFault: the quota is reached: raise it in Service Quotas (Amazon RDS > DB instances), or delete what nobody uses
+    LimitExceededException: a quota of secretsmanager is reached: raise it in Service Quotas, or delete what nobody uses
+    WAFLimitsExceededException: a quota of wafv2 is reached: raise it in Service Quotas, or delete what nobody uses
+    InvalidConfigurationRequest: make the role that AWS wants for this service once: aws iam create-service-linked-role --aws-service-name elasticloadbalancing.amazonaws.com
+    InsufficientDBInstanceCapacity: AWS has none left in this zone now: try again later, or choose another class or zone
+    ResourceExistsException: something of that name is there and is not this environment's: give vpc.main another `name`, or take it over with `infra adopt production vpc.main ID`
+    EntityAlreadyExists: something of that name is there and is not this environment's: give vpc.main another `name`, or take it over with `infra adopt production vpc.main ID`
+    InvalidGroup.Duplicate: something of that name is there and is not this environment's: give vpc.main another `name`, or take it over with `infra adopt production vpc.main ID`
+    DependencyViolation: something still uses vpc.main: `infra drift production` lists what is foreign in the network; then run the same command
+    ClusterContainsServicesException: something still uses vpc.main: `infra drift production` lists what is foreign in the network; then run the same command
+    DeadlineExceeded: AWS may still be at it: run the same command again, which goes on where this one ended
+    InvalidDBInstanceState: vpc.main is changing, or in a state that does not allow it: wait until AWS is done, then run the same command
+    InvalidVpcID.NotFound: what vpc.main refers to is gone: `infra plan production` shows what is missing, and the same command makes it anew where the file has it
+    InvalidParameterValue: AWS does not take a value of vpc.main: `infra explain production vpc.main` says which line of the file it comes from
+    ClientException: AWS does not take a value of vpc.main: `infra explain production vpc.main` says which line of the file it comes from
+    LockLost: look who writes with `infra lock production`, then run the same command: it goes on where this one ended
+    Defect: this is a mistake of infra, not yours: report it with this text
+    Failed: -
+    ");
 }
 
 #[test]

@@ -18,10 +18,10 @@ async fn an_interruption_finishes_what_is_in_flight_and_says_how_to_go_on() {
     assert!(ids.contains_key("vpc.main") && !ids.contains_key("subnet.public-a"), "{ids:?}");
 
     // As systems stop processes, and pipelines their jobs.
-    let report = interrupted(&site, "CreateInternetGateway", "TERM").await;
+    let report = interrupted(&site, "CreateSubnet", "TERM").await;
     assert!(report.contains("\nnot started:"), "{report}");
     let ids = site.ids(PRODUCTION).await;
-    assert!(ids.contains_key("internet_gateway.main"), "{ids:?}");
+    assert!(ids.contains_key("subnet.public-a") && !ids.contains_key("nat_gateway.a"), "{ids:?}");
 
     site.infra("apply production --yes").await.well();
     site.converged(PRODUCTION).await;
