@@ -26,15 +26,13 @@ async fn the_wrong_account() {
 }
 
 #[tokio::test]
-async fn nobody_who_is_signed_in_and_no_way_to_aws() {
+async fn nobody_who_is_signed_in() {
     let site = Site::start().await;
     let mut unsigned = site.command(&site.emulator.variables["AWS_ENDPOINT_URL"], "plan production");
     let told = unsigned.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").output().await.unwrap();
     let told = String::from_utf8(told.stderr).unwrap();
     assert!(told.contains("sts:GetCallerIdentity: NoCredentials: no credentials were found"), "{told}");
     assert!(told.contains("\n  to do: sign in first: `aws sso login`"), "{told}");
-    let told = site.through("http://nowhere.invalid", "plan production").await;
-    assert!(told.refused().contains("NoAnswer") && told.stderr.contains("to do: the name could not be"), "{told:?}");
 }
 
 #[tokio::test]
