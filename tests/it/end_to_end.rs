@@ -31,3 +31,4 @@ mod secrecy;
 mod selected;
 pub mod site;
 mod system;
+mod trial;
