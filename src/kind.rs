@@ -233,6 +233,8 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     const AFTER: &'static [&'static str] = &[];
     /// Fields that no two live resources may share together: what frees them goes first.
     const UNIQUE: &'static [&'static str] = &[];
+    /// Whether AWS refuses to have both at once, beyond a shared `name` and what `UNIQUE` says.
+    const CLASH: Option<fn(&Self, &Self) -> bool> = None;
     /// Kinds that keep one of this kind from being deleted as long as they name it.
     const HELD_BY: &'static [&'static str] = &[];
     /// Outputs that an update changes, such as a task definition's revision.
@@ -248,10 +250,6 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     fn normalize(&mut self) {}
     /// Takes over from the live resource what releases and autoscaling own at run time, so that no plan changes it.
     fn take_over(&mut self, _live: &Self) {}
-    /// Whether AWS refuses to have both at once, beyond a shared `name` and what `UNIQUE` says.
-    fn clashes(&self, _other: &Self) -> bool {
-        false
-    }
     /// What `create` leaves behind, where that is less than the whole. `update` is called for the rest.
     #[must_use]
     fn shell(&self) -> Self {
@@ -343,8 +341,9 @@ impl Info {
                 })
             },
             excludes: |one, other| {
+                let Some(clash) = K::CLASH else { return false };
                 let specs = value::from_fields::<K>(one).ok().zip(value::from_fields::<K>(other).ok());
-                specs.is_some_and(|(one, other)| one.clashes(&other))
+                specs.is_some_and(|(one, other)| clash(&one, &other))
             },
             shell: |fields| edit::<K>(fields, |spec| *spec = spec.shell()),
             check: |fields| Ok(value::from_fields::<K>(fields)?.check()),

@@ -45,10 +45,10 @@ impl Kind for Subnet {
     const HELD_BY: &'static [&'static str] =
         &["cache_subnet_group", "db_subnet_group", "ecs_service", "lambda_function", "load_balancer", "vpc_endpoint"];
 
-    fn clashes(&self, other: &Self) -> bool {
-        let overlap = self.cidr.contains(&other.cidr) || other.cidr.contains(&self.cidr);
-        self.vpc_id == other.vpc_id && overlap
-    }
+    const CLASH: Option<fn(&Self, &Self) -> bool> = Some(|one, other| {
+        let overlap = one.cidr.contains(&other.cidr) || other.cidr.contains(&one.cidr);
+        one.vpc_id == other.vpc_id && overlap
+    });
 
     fn shell(&self) -> Self {
         Self { public_addresses: false, ..self.clone() }

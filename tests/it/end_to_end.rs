@@ -32,3 +32,4 @@ mod secrecy;
 mod selected;
 pub mod site;
 mod system;
+mod trial;
