@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::session::{self, Session};
@@ -48,12 +48,35 @@ const VERSION: u32 = 2;
 impl Saved {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let saved: Self =
-            serde_json::from_str(&text).with_context(|| format!("{} is not a saved plan", path.display()))?;
-        if saved.version != VERSION {
-            bail!("{} is a plan of version {}; this program reads {VERSION}", path.display(), saved.version);
+        Self::parse(&text).map_err(|why| anyhow!("{} {why}", path.display()))
+    }
+
+    /// Reads a saved plan, or says what the file is instead. What it desires is checked like that of a file: nobody
+    /// knows who wrote it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
         }
-        Ok(saved)
+        const AGAIN: &str = "save one with: infra plan ENV --save FILE";
+        let json: serde_json::Value =
+            serde_json::from_str(text).map_err(|_| format!("is not a saved plan\n  {AGAIN}"))?;
+        match Version::deserialize(&json) {
+            Ok(Version { version: VERSION }) => {}
+            Ok(Version { version }) => {
+                return Err(format!("is a plan of version {version}; this program reads {VERSION}\n  {AGAIN}"));
+            }
+            Err(_) => return Err(format!("is not a saved plan\n  {AGAIN}")),
+        }
+        let saved =
+            Self::deserialize(&json).map_err(|_| format!("was a saved plan, and has been changed since\n  {AGAIN}"))?;
+        let Desired { project, environment, account, region, resources } = saved.desired;
+        let desired = Desired::new(&project, &environment, &account, &region, resources.into_values());
+        let desired = desired.map_err(|wrong| {
+            let what = wrong.first().map(|wrong| wrong.message.as_str()).unwrap_or_default();
+            format!("was a saved plan, and has been changed since: {what}\n  {AGAIN}")
+        })?;
+        Ok(Self { desired, ..saved })
     }
 }
 
