@@ -47,6 +47,8 @@ pub mod types;
 mod variables;
 mod words;
 
+use std::sync::LazyLock;
+
 use schemars::generate::SchemaSettings;
 
 use self::check::Finding;
@@ -139,6 +141,8 @@ pub fn json_schema() -> serde_json::Value {
     schema
 }
 
+static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(json_schema);
+
 fn read_tree(name: &str, sources: &mut Sources, read: extends::Read<'_>) -> Result<Node, Vec<Diagnostic>> {
     let tree = extends::read(name, sources, read)?;
     // A newer file may well hold what this binary takes for mistakes, so this comes before all else.
@@ -158,7 +162,7 @@ fn checked(
     let mut diagnostics = replaced.diagnostics;
     diagnostics.extend(wrong_name(stem(name)));
     broken_references(&tree, sources, &mut diagnostics);
-    let findings = check::findings(&tree, &json_schema(), &[]);
+    let findings = check::findings(&tree, &SCHEMA, &[]);
     let mut wrong = replaced.broken;
     let broken = wrong.len();
     for Finding { path, diagnostic } in findings {
@@ -189,7 +193,7 @@ fn checked(
 
 /// Whether something stands where values of secrets would, if files held any. Someone may have put one there.
 fn may_be_secret(tree: &Node, path: &[String]) -> bool {
-    let known = ["generate", "json", "description", "key"];
+    let known = ["generate", "json", "description", "key", "protect"];
     let there = match path {
         [section, _] => section == "secrets",
         [section, _, field] => section == "secrets" && !known.contains(&field.as_str()),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::advice::{Fix, fix};
 use super::references::has_reference;
-use super::shape::{Shape, join_lines};
+use super::shape::Shape;
 use super::types::Duration;
 use super::words::{FEW, as_yaml, first_sentence, join, kind, meant, nearest, show, showing};
 pub use super::words::{list, suggest};
@@ -18,7 +18,7 @@ use crate::diagnostic::Diagnostic;
 use crate::source::syntax::code_point;
 use crate::source::{Entry, Node, Place, Tree};
 
-/// All that is wrong with a node by a schema. The path is the node's own, for the messages.
+/// All that is wrong with a node by a schema, of which the lines of descriptions are joined. The path is the node's own, for the messages.
 #[must_use]
 pub fn check_schema(node: &Node, schema: &Value, path: &[String]) -> Vec<Diagnostic> {
     findings(node, schema, path).into_iter().map(|finding| finding.diagnostic).collect()
@@ -35,9 +35,7 @@ pub struct Finding {
 pub fn findings(node: &Node, schema: &Value, path: &[String]) -> Vec<Finding> {
     let mut checker = Checker { path: path.to_vec(), found: Vec::new() };
     let place = Place { end: node.place.start, ..node.place };
-    let mut schema = schema.clone();
-    join_lines(&mut schema);
-    checker.node(node, place, &Shape::new(&schema, &schema));
+    checker.node(node, place, &Shape::new(schema, schema));
     checker.found
 }
 
@@ -88,7 +86,7 @@ impl Checker {
             Tree::Map(_) | Tree::List(_) | Tree::Null => key,
             _ => node.place,
         };
-        if node.text().is_some_and(has_reference) {
+        if !self.path.is_empty() && node.text().is_some_and(has_reference) {
             self.no_reference(place);
             return;
         }
@@ -348,8 +346,8 @@ impl Checker {
         let parent = &self.path[..self.path.len() - 1];
         let of = if parent.is_empty() { String::new() } else { format!(" in `{}`", show(parent)) };
         let (label, help) = suggest(&entry.key, &known);
-        let error =
-            Diagnostic::error("unknown_field", format!("unknown field `{}`{of}", entry.key)).at(entry.key_place, label);
+        let error = Diagnostic::error("unknown_field", format!("unknown field {}{of}", showing(&entry.key)))
+            .at(entry.key_place, label);
         let help = help.filter(|_| !listed || known.len() <= FEW);
         let lists = help.is_some();
         self.report(with_help(error, help));
@@ -416,6 +414,10 @@ pub(super) fn mismatch(pattern: &str, text: &str) -> Option<Blame> {
     let regex = Regex::new(pattern).ok()?;
     if regex.is_match(text) {
         return None;
+    }
+    // To try all of a text that is no word of a file takes too long.
+    if text.len() > 300 {
+        return Some(Blame { character: None });
     }
     // Digits are left out: a number that is too large would match with any of its digits gone.
     let suspects = || text.char_indices().filter(|(_, char)| !char.is_ascii_digit());

@@ -26,6 +26,7 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 
+use super::shape::join_lines;
 use super::{EnvironmentFile, check_schema, file, nearest};
 use crate::address::{Address, Identity, PROTECT};
 use crate::desired::{Resource, Wrong};
@@ -44,11 +45,16 @@ pub struct Facts {
     pub existing: BTreeMap<String, Outputs>,
 }
 
-/// The kinds that AWS can tag.
-static TAGGABLE: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
-    let taggable = |info: &&Info| (info.schema)().to_value().pointer("/properties/tags").is_some();
-    kinds::ALL.iter().filter(taggable).map(|info| info.name).collect()
+/// The schemas of all kinds, as raw resources.
+static SCHEMAS: LazyLock<BTreeMap<&str, serde_json::Value>> = LazyLock::new(|| {
+    let schema = |info: &Info| (info.name, raw_schema(info));
+    kinds::ALL.iter().map(schema).collect()
 });
+
+/// Whether AWS can tag resources of a kind.
+fn is_taggable(kind: &str) -> bool {
+    SCHEMAS.get(kind).is_some_and(|schema| schema.pointer("/properties/tags").is_some())
+}
 
 /// A file on its way to resources.
 pub(super) struct Expansion<'a> {
@@ -137,7 +143,7 @@ impl Expansion<'_> {
         if self.file.protects(origin) {
             tags.insert(PROTECT.to_owned(), Value::text("true"));
         }
-        if !tags.is_empty() && TAGGABLE.contains(address.kind.as_str()) {
+        if !tags.is_empty() && is_taggable(&address.kind) {
             fields.insert("tags".to_owned(), Value::Map(tags));
         }
         let origin = origin.iter().map(|part| (*part).to_owned()).collect();
@@ -186,9 +192,8 @@ impl Expansion<'_> {
                 }
             };
             let path = origin.map(str::to_owned);
-            let schema = raw_schema(info);
-            if let Some(node) = tree.get(&origin) {
-                let found = check_schema(node, &schema, &path);
+            if let (Some(node), Some(schema)) = (tree.get(&origin), SCHEMAS.get(info.name)) {
+                let found = check_schema(node, schema, &path);
                 if !found.is_empty() {
                     let secret = |one: &Diagnostic| info.name == "secret" && one.code == Some("unknown_field");
                     let shown = found.into_iter().map(|one| if secret(&one) { one.hidden() } else { one });
@@ -241,6 +246,7 @@ fn raw_schema(info: &Info) -> serde_json::Value {
     if let Some(fields) = schema["properties"].as_object_mut().filter(|fields| fields.contains_key("tags")) {
         fields.insert(file::PROTECT.to_owned(), json!({ "type": "boolean", "description": "Refuses to delete it." }));
     }
+    join_lines(&mut schema);
     schema
 }
 

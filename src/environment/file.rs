@@ -1,7 +1,6 @@
 //! What an environment file may say: its fields, which are its sections, and the rules between them.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -243,8 +242,7 @@ impl EnvironmentFile {
 
     /// The names of all sections.
     pub(super) fn sections() -> Vec<&'static str> {
-        static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(super::json_schema);
-        SCHEMA["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+        super::SCHEMA["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
     }
 
     fn check_tags(&self, rules: &mut Rules<'_>) {

@@ -72,7 +72,12 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
 /// A word as a message shows it.
 #[must_use]
 pub fn showing(text: &str) -> String {
-    if text.is_empty() { "empty".to_owned() } else { format!("`{text}`") }
+    const MOST: usize = 100;
+    match text.char_indices().nth(MOST) {
+        _ if text.is_empty() => "empty".to_owned(),
+        Some((at, _)) => format!("`{}...`", &text[..at]),
+        None => format!("`{text}`"),
+    }
 }
 
 /// What to say about an unknown word: a label (the nearest known word, if one is near) and a help text (the known

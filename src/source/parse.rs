@@ -198,7 +198,7 @@ impl<'a> Builder<'a> {
     fn insert(&mut self, entries: &mut Vec<Entry>, entry: Entry) {
         match entries.iter().find(|other| other.key == entry.key) {
             Some(first) => self.found.push(
-                Diagnostic::error("duplicate_key", format!("the key `{}` is given twice", entry.key))
+                Diagnostic::error("duplicate_key", format!("the key {} is given twice", shown(&entry.key)))
                     .at(entry.key_place, "given again here")
                     .related(first.key_place, "first given here")
                     .help("YAML keeps only one of the two; remove the other"),
@@ -274,6 +274,11 @@ impl<'a> Builder<'a> {
         let written = self.text.get(place.start..place.end).unwrap_or_default();
         if written.starts_with([']', '}']) { place.end } else { 0 }
     }
+}
+
+/// A key as a message shows it.
+fn shown(key: &str) -> String {
+    if key.is_empty() { "\"\"".to_owned() } else { format!("`{key}`") }
 }
 
 const fn starts_node(event: &Event<'_>) -> bool {
