@@ -209,7 +209,6 @@ pub fn any_json() -> impl Strategy<Value = Json> {
         "/",
         ":",
         "arn::iam:::root",
-        "${}",
         "${",
         "é",
         "\u{0}",
