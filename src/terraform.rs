@@ -127,7 +127,9 @@ fn name(resource: &Resource) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' };
     let plain: String = path.chars().map(letter).collect();
     let words: Vec<&str> = plain.split('-').filter(|word| !word.is_empty()).collect();
-    words.join("-").chars().take(60).collect()
+    let name: String = words.join("-").chars().take(60).collect();
+    // A name of nothing but signs or letters of other alphabets leaves none.
+    if name.is_empty() { "main".to_owned() } else { name }
 }
 
 fn unique(kind: &str, name: &str, taken: &mut BTreeSet<Address>) -> Address {

@@ -71,7 +71,8 @@ fn words(kind: &ErrorKind, above: &str, line: &str) -> (String, Option<String>) 
             return (label, Some("remove it: it cannot be seen in most editors".to_owned()));
         }
         Kind::UnexpectedCharacter { character } => {
-            let label = format!("`{character}` has a meaning of its own in YAML");
+            let sign = if *character == '`' { "a backquote".to_owned() } else { format!("`{character}`") };
+            let label = format!("{sign} has a meaning of its own in YAML");
             return (label, Some("put text that begins with this in quotes".to_owned()));
         }
         Kind::RecursionLimitExceeded => {

@@ -209,6 +209,7 @@ pub fn any_json() -> impl Strategy<Value = Json> {
         "/",
         ":",
         "arn::iam:::root",
+        "${}",
         "${",
         "é",
         "\u{0}",

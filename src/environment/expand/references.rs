@@ -119,7 +119,11 @@ impl Expansion<'_> {
                 output("sns_topic", severity, "arn")
             }
             ["existing", name, what] if self.file.existing.contains_key(name) => self.existing(name, what),
-            [kind, name, what] if kinds::find(kind).is_some() => output(kind, name, what),
+            [kind, name, what]
+                if kinds::find(kind).is_some() && format!("{kind}.{name}").parse::<Address>().is_ok() =>
+            {
+                output(kind, name, what)
+            }
             // What is wrong with that entry is said there.
             [kind, name, what] if self.file.resources.contains_key(&format!("{kind}.{name}")) => {
                 output(kind, name, what)
@@ -233,10 +237,13 @@ impl Expansion<'_> {
         if let [kind, name] | [kind, name, _] = *words
             && let Some(kind) = super::near_kind(kind)
             && let Some(info) = kinds::find(kind)
-            && self.file.resources.contains_key(&format!("{kind}.{name}"))
-            && let Some(output) = info.outputs.first()
         {
-            return did_you_mean(&format!("{kind}.{name}.{output}"));
+            let there: Vec<&str> = self.file.resources.keys().map(String::as_str).collect();
+            let of_kind = |near: &&str| near.split('.').next() == Some(kind);
+            let output = words.get(2).filter(|word| info.outputs.contains(word)).or(info.outputs.first());
+            if let (Some(near), Some(output)) = (nearest(&format!("{kind}.{name}"), &there).filter(of_kind), output) {
+                return did_you_mean(&format!("{near}.{output}"));
+            }
         }
         if let Some(near) = nearest(&reference, known) {
             return did_you_mean(near);
