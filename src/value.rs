@@ -175,6 +175,7 @@ impl From<serde_json::Value> for Value {
             Json::Object(fields) => {
                 if let (1, Some(parts)) = (fields.len(), fields.get(TEMPLATE))
                     && let Ok(template) = Template::deserialize(parts)
+                    && !template.0.is_empty()
                 {
                     return Self::Template(template);
                 }

@@ -33,7 +33,7 @@ pub fn load(source: &Source, name: &str) -> Result<Loaded> {
     if !path.exists() {
         bail!("there is no {}{}", path.display(), others(source));
     }
-    let read = |path: &str| std::fs::read_to_string(path);
+    let read = |path: &str| std::fs::read(path).and_then(environment::extends::text);
     match environment::load(&path.to_string_lossy(), &source.vars, &read) {
         Ok(loaded) => {
             if !loaded.warnings.is_empty() {
