@@ -84,6 +84,11 @@ impl Emulator {
         STRICT.empty(&["--strict"]).await
     }
 
+    /// One whose tasks are processes and whose load balancers forward, at the address in `HTTP_PROXY`.
+    pub async fn with_data_plane() -> Self {
+        Self::start().await.copy_with(DATA_PLANE).await
+    }
+
     /// LocalStack itself; `None` where its Python is missing, of which a line tells that no test runner swallows.
     pub fn localstack() -> Option<Self> {
         Self::run(&["--localstack"])

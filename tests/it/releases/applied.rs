@@ -13,7 +13,7 @@ services: { worker: { image: "registry.test/api:v3-crash", count: 2, public: tru
 
 #[tokio::test]
 async fn a_service_whose_tasks_die_ends_the_wait_with_their_last_words() {
-    let site = Site::on(Emulator::with_data_plane()).await;
+    let site = Site::on(Emulator::with_data_plane().await).await;
     site.emulator.set("data-plane", r#"{ "health_interval": 0.2, "metric_lag": 0.5, "tick": 0.05 }"#).await;
     site.write("test", FILE);
     let apply = site.infra("apply test --yes").await;
