@@ -163,8 +163,8 @@ fn extremes() {
         format!("{head}network: {{ cidr: {}, zones: 2 }}", "x".repeat(20_000)),
         format!("{head}tags: {{ a: \"{}\" }}", "${".repeat(2_000)),
         format!("{head}services: {{ {}: {{}} }}", "x".repeat(20_000)),
-        format!("# {}\n{head}", "x\n# ".repeat(1_400_000)),
-        "\n".repeat(100_000),
+        format!("{head}# {}\n", "x".repeat(4_200_000)),
+        "\n".repeat(10_000),
         "a".repeat(20_000),
     ] {
         read_twice("x", "y.yaml", text.as_bytes()).unwrap();
