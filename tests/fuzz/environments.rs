@@ -149,8 +149,8 @@ fn any_bytes() {
 #[test]
 fn extremes() {
     let head = "project: acme\naccount: \"123456789012\"\nregion: us-east-1\n";
-    let staircase: String = (0..500).map(|deep| format!("{}a:\n", "  ".repeat(deep))).collect();
-    let many: String = (0..3000).map(|number| format!("  key-{number}: x\n")).collect();
+    let staircase: String = (0..500).map(|deep| format!("{}a:", "  ".repeat(deep))).collect::<Vec<_>>().join("\n");
+    let many: String = (0..3000).map(|number| format!("  key-{number}: x")).collect::<Vec<_>>().join("\n");
     for text in [
         format!("{head}tags: {}", "[".repeat(2_000)),
         format!("{head}tags: {}", "{a: ".repeat(2_000)),
