@@ -5,12 +5,11 @@
 
 use std::ops::Range;
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::advice::{Fix, fix};
 use super::references::has_reference;
-use super::shape::Shape;
+use super::shape::{Shape, regex};
 use super::types::Duration;
 use super::words::{FEW, as_yaml, first_sentence, join, kind, meant, nearest, show, showing};
 pub use super::words::{list, suggest};
@@ -411,7 +410,7 @@ pub(super) struct Blame {
 /// Why a text does not match a pattern; nothing if it does. A pattern that cannot be compiled is the program's mistake,
 /// not the user's, and matches.
 pub(super) fn mismatch(pattern: &str, text: &str) -> Option<Blame> {
-    let regex = Regex::new(pattern).ok()?;
+    let regex = regex(pattern)?;
     if regex.is_match(text) {
         return None;
     }

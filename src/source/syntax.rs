@@ -55,7 +55,39 @@ fn conflict(text: &str) -> Option<usize> {
 /// What stands under the place, and what to do.
 fn words(kind: &ErrorKind, above: &str, line: &str) -> (String, Option<String>) {
     use ErrorKind as Kind;
-    let (label, help) = match kind {
+    match kind {
+        Kind::UnexpectedCharacter { character } if character.is_control() => {
+            let label = format!("this character ({}) cannot stand in a file", code_point(*character));
+            (label, Some("remove it: it cannot be seen in most editors".to_owned()))
+        }
+        Kind::UnexpectedCharacter { character } => {
+            let sign = if *character == '`' { "a backquote".to_owned() } else { format!("`{character}`") };
+            let label = format!("{sign} has a meaning of its own in YAML");
+            (label, Some("put text that begins with this in quotes".to_owned()))
+        }
+        Kind::RecursionLimitExceeded => {
+            let label = format!("maps and lists stand in each other more than {MAX_DEPTH} deep");
+            (label, Some("no environment needs that: is a bracket too many?".to_owned()))
+        }
+        Kind::MismatchedFlowCollectionEnd { open, close } => {
+            let label = format!("this `{open}` is closed by `{close}`");
+            (label, Some(format!("close it with `{}`", if *open == '[' { ']' } else { '}' })))
+        }
+        Kind::UnclosedFlowCollection { open } => {
+            let label = format!("this `{open}` is not closed");
+            (label, Some(format!("close it with `{}`", if *open == '[' { ']' } else { '}' })))
+        }
+        _ => match fixed(kind, above, line) {
+            Some((label, help)) => (label.to_owned(), Some(help.to_owned())),
+            None => (String::new(), None),
+        },
+    }
+}
+
+/// The words that are always the same.
+fn fixed(kind: &ErrorKind, above: &str, line: &str) -> Option<(&'static str, &'static str)> {
+    use ErrorKind as Kind;
+    Some(match kind {
         Kind::TabNotAllowed
         | Kind::TabInBlockIndentation
         | Kind::TabInIndentation
@@ -66,27 +98,6 @@ fn words(kind: &ErrorKind, above: &str, line: &str) -> (String, Option<String>) 
             "there is no anchor of this name above",
             "define the anchor above with `&name`, or put text that begins with `*` in quotes",
         ),
-        Kind::UnexpectedCharacter { character } if character.is_control() => {
-            let label = format!("this character ({}) cannot stand in a file", code_point(*character));
-            return (label, Some("remove it: it cannot be seen in most editors".to_owned()));
-        }
-        Kind::UnexpectedCharacter { character } => {
-            let sign = if *character == '`' { "a backquote".to_owned() } else { format!("`{character}`") };
-            let label = format!("{sign} has a meaning of its own in YAML");
-            return (label, Some("put text that begins with this in quotes".to_owned()));
-        }
-        Kind::RecursionLimitExceeded => {
-            let label = format!("maps and lists stand in each other more than {MAX_DEPTH} deep");
-            return (label, Some("no environment needs that: is a bracket too many?".to_owned()));
-        }
-        Kind::MismatchedFlowCollectionEnd { open, close } => {
-            let label = format!("this `{open}` is closed by `{close}`");
-            return (label, Some(format!("close it with `{}`", if *open == '[' { ']' } else { '}' })));
-        }
-        Kind::UnclosedFlowCollection { open } => {
-            let label = format!("this `{open}` is not closed");
-            return (label, Some(format!("close it with `{}`", if *open == '[' { ']' } else { '}' })));
-        }
         Kind::MisplacedFlowCollectionEnd => ("nothing is open that this closes", "remove the bracket"),
         Kind::ExpectedFlowMappingSeparator
         | Kind::ExpectedFlowSequenceSeparator
@@ -129,9 +140,8 @@ fn words(kind: &ErrorKind, above: &str, line: &str) -> (String, Option<String>) 
             "a second `:` cannot stand here",
             "put text that holds `: ` in quotes, and check the indentation of this line and the one above",
         ),
-        _ => return (String::new(), None),
-    };
-    (label.to_owned(), Some(help.to_owned()))
+        _ => return None,
+    })
 }
 
 /// Whether a line is `name:value`, which YAML takes for one text.

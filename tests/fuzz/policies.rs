@@ -72,10 +72,6 @@ impl Hand<'_> {
         }
     }
 
-    fn plain(&mut self, text: &str) -> Json {
-        json!(text)
-    }
-
     fn action(&mut self, text: &str) -> Json {
         match text.split_once(':') {
             Some((service, action)) => json!(format!("{}:{action}", self.case(service))),
@@ -113,7 +109,7 @@ impl Hand<'_> {
             (None, _) => {}
         }
         out[if meant.not_action { "NotAction" } else { "Action" }] = self.set(&meant.actions, Self::action);
-        out["Resource"] = self.set(&meant.resources, Self::plain);
+        out["Resource"] = self.set(&meant.resources, |_, text| json!(text));
         if !meant.principals.is_empty() {
             out["Principal"] = json!({ "AWS": self.set(&meant.principals, Self::principal) });
         }
