@@ -98,13 +98,13 @@ async fn peerings(aws: &Aws, network: &str) -> Result<Vec<Blocker>> {
         let state = one.status().and_then(|status| status.code());
         matches!(state, Some(Peering::Active | Peering::PendingAcceptance | Peering::Provisioning | Peering::Deleting))
     });
-    Ok(lives
-        .map(|one| {
-            let id = one.vpc_peering_connection_id();
-            let named = Blocker::tagged("peering connection", id, None, &read_tags(one.tags()));
-            named.passing(one.status().and_then(|status| status.code()) == Some(&Peering::Deleting))
-        })
-        .collect())
+    let named = lives.map(|one| {
+        let named =
+            Blocker::tagged("peering connection", one.vpc_peering_connection_id(), None, &read_tags(one.tags()));
+        named.passing(one.status().and_then(|status| status.code()) == Some(&Peering::Deleting))
+    });
+    // A network may be connected with itself.
+    Ok(named.collect::<BTreeSet<_>>().into_iter().collect())
 }
 
 /// Groups whose rules refer to this one, and what wears it.

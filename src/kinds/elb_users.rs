@@ -5,7 +5,7 @@ use futures::future::try_join_all;
 
 use super::elb;
 use crate::aws::Aws;
-use crate::kind::{Blocker, Result};
+use crate::kind::{Blocker, Failure, Result};
 
 /// The rules that lead to a target group.
 pub async fn of_group(aws: &Aws, arn: &str) -> Result<Vec<Blocker>> {
@@ -21,8 +21,12 @@ async fn of_balancer(aws: &Aws, balancer: &str, group: &str) -> Result<Vec<Block
     let listeners = aws.call("elb:DescribeListeners", request.send()).await?.listeners.unwrap_or_default();
     let reads = listeners.iter().map(async |listener| {
         let rules = elb::rules_of(aws, listener.listener_arn().unwrap_or_default()).await?;
-        let leads = rules.into_iter().filter(|rule| rule.actions().iter().any(|action| leads_to(action, group)));
-        Ok::<_, crate::kind::Failure>(leads.map(|rule| said(&rule, listener, balancer)).collect::<Vec<_>>())
+        let leads = |actions: &[Action]| actions.iter().any(|action| leads_to(action, group));
+        // The last rule of a listener is what it does by default.
+        let own = rules.iter().filter(|rule| rule.is_default() != Some(true) && leads(rule.actions()));
+        let own = own.filter_map(Rule::priority).map(|priority| format!("the rule with priority {priority}"));
+        let default = leads(listener.default_actions()).then(|| "the default rule".to_owned());
+        Ok::<_, Failure>(own.chain(default).map(|which| said(&which, listener, balancer)).collect::<Vec<_>>())
     });
     Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }
@@ -32,13 +36,9 @@ fn leads_to(action: &Action, group: &str) -> bool {
     action.target_group_arn() == Some(group) || shared.iter().any(|one| one.target_group_arn() == Some(group))
 }
 
-fn said(rule: &Rule, listener: &Listener, balancer: &str) -> Blocker {
+fn said(which: &str, listener: &Listener, balancer: &str) -> Blocker {
     // The name is the last part but one of `.../loadbalancer/app/NAME/ID`.
     let name = balancer.rsplit('/').nth(1).unwrap_or(balancer);
     let port = listener.port().unwrap_or_default();
-    let which = match rule.priority() {
-        Some(priority) if rule.is_default() != Some(true) => format!("the rule with priority {priority}"),
-        _ => "the default rule".to_owned(),
-    };
     Blocker::new(format!("{which} of port {port} of load balancer {name}"))
 }

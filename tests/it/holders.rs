@@ -24,7 +24,7 @@ async fn made<K: Kind>(bench: &Bench, spec: Json) -> Live<K> {
 /// What holds it, with nothing in place of ids that nobody knows beforehand.
 async fn holders<K: Kind>(bench: &Bench, live: &Live<K>) -> Vec<String> {
     let found = K::blockers(&bench.aws, live).await.expect("it can be asked");
-    let id = regex::Regex::new(r"\b(subnet|sg|eni|rtb|igw|pcx|srv)-[0-9a-z]+").expect("an expression");
+    let id = regex::Regex::new(r"\b(subnet|sg|eni|rtb|igw|pcx|srv|main)-[0-9a-z]+").expect("an expression");
     let mut texts: Vec<String> = found.into_iter().map(|one| id.replace_all(&one.what, "$1").into_owned()).collect();
     texts.sort();
     texts
