@@ -225,7 +225,7 @@ where
         let unsent = unsent.or_else(|| unsigned(&message));
         if unsent == Some("NoCredentials") {
             // Below it stands where they were looked for, in the words of the SDK.
-            message = "no credentials were found: not in the environment, no profile, no role".to_owned();
+            "no credentials were found: not in the environment, no profile, no role".clone_into(&mut message);
         }
         let class = if unsent.is_some() { Class::Fatal } else { Class::Unanswered };
         return Failure { request_id, ..Failure::new(operation, unsent.unwrap_or("NoAnswer"), message).class(class) };

@@ -21,12 +21,12 @@ pub(super) struct Holders<'a> {
     /// What stayed through all looks, and since when.
     staying: Option<(BTreeSet<String>, Instant)>,
     /// What was found last.
-    found: Vec<String>,
+    found: Box<[String]>,
 }
 
 impl<'a> Holders<'a> {
     pub fn of(driver: &'a dyn Driver, live: &'a Live<Fields>) -> Self {
-        Self { driver, live, next: Instant::now() + EVERY, staying: None, found: Vec::new() }
+        Self { driver, live, next: Instant::now() + EVERY, staying: None, found: Box::default() }
     }
 
     /// After a refusal: looks where it is time, adds to the failure what is known, and says whether waiting is of no use.

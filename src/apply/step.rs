@@ -330,7 +330,7 @@ impl Run {
 
     async fn retry_busy<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
         let mut pause = Pause(FIRST_PAUSE);
-        let mut said = (String::new(), Vec::new());
+        let mut said = (String::new(), Box::default());
         let mut holders = self.holders();
         let invisible = Instant::now() + VISIBILITY;
         loop {

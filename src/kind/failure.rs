@@ -12,7 +12,7 @@ pub struct Failure {
     pub message: String,
     pub request_id: Option<String>,
     /// What keeps the resource from being deleted, each as one text.
-    pub held_by: Vec<String>,
+    pub held_by: Box<[String]>,
     pub class: Class,
 }
 
@@ -37,7 +37,7 @@ impl Failure {
             code: code.to_owned(),
             message: message.into(),
             request_id: None,
-            held_by: Vec::new(),
+            held_by: Box::default(),
             class: Class::Fatal,
         }
     }

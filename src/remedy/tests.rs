@@ -114,7 +114,7 @@ fn what_is_wrong_with_the_resource() {
 #[test]
 fn what_holds_a_resource_is_to_be_deleted_or_the_resource_let_go_of() {
     let mut failure = Failure::new("ec2:DeleteVpc", "DependencyViolation", "it has dependencies");
-    failure.held_by.push("instance i-1".to_owned());
+    failure.held_by = Box::new(["instance i-1".to_owned()]);
     let address = "vpc.main".parse().unwrap();
     let remedy = of(&failure, Some("production"), Some(&address)).unwrap();
     assert!(remedy.ends_with("let go of this one: infra forget production vpc.main"), "{remedy}");

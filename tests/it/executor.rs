@@ -176,7 +176,7 @@ async fn what_holds_a_resource_is_named_and_waited_for_only_where_it_passes() {
     });
     let report = report.await;
     let [(first, soon, staying), (second, late, passing)] = &ends[..] else { panic!("{ends:?}") };
-    assert_eq!((first.as_str(), staying.held_by.as_slice()), ("subnet.a-a", &["instance i-1".to_owned()][..]));
+    assert_eq!((first.as_str(), &*staying.held_by), ("subnet.a-a", &["instance i-1".to_owned()][..]));
     assert!(soon.as_secs() < 60, "nobody waits for what stays: {soon:?}");
     assert_eq!(second, "subnet.b-a");
     assert!(late.as_secs() >= 600 && passing.message.contains("still so after 10 minutes"), "{late:?} {passing}");
