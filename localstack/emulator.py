@@ -4,12 +4,14 @@
     emulator.py PORT [--ready-file FILE] [--without-fixes | [--strict] [--data-plane]]
 
 PORT 0 takes a free one and writes it to FILE. Run by `localstack/up`, inside its virtual environment.
-GET /_emulator/health says when the server is ready; POST /_emulator/copy starts a copy of it as it is now. With --data-plane, load balancers forward (see `data_plane`), and
+GET /_emulator/health says when the server is ready; POST /_emulator/copy starts a copy of it as it is now, and of one without
+a data plane, with {"data-plane": true}, one that has it. With --data-plane, load balancers forward (see `data_plane`), and
 /_emulator/data-plane tells and changes their settings; with --strict it is as slow as AWS (see `strict`), and /_emulator/strict
 does the same.
 """
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -32,6 +34,8 @@ os.environ.update(SETTINGS)
 os.environ.setdefault("MOTO_ACM_VALIDATION_WAIT", "5")  # seconds that stand for whoever makes the DNS records
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+from settings import answer, asked  # noqa: E402
+
 WATCH_EVERY = 1.0
 DEFAULT_IDLE = 86_400.0
 
@@ -39,33 +43,46 @@ DEFAULT_IDLE = 86_400.0
 class Front:
     """The WSGI application in front of moto: health, settings by path, and when the last request came."""
 
-    def __init__(self, application, fixes: bool, data_plane=None, strict=None):
+    def __init__(self, application, fixes: bool):
         self.application = application
         self.fixes = fixes
-        self.data_plane = data_plane
-        self.endpoints = {part.PATH: part.endpoint for part in (data_plane, strict) if part}
+        self.data_plane = None
+        self.endpoints = {}
         self.last_request = time.monotonic()
 
+    def has_strict(self) -> None:
+        import strict
+
+        self.application = strict.install(self.application)
+        self.endpoints[strict.PATH] = strict.endpoint
+
+    def has_data_plane(self) -> None:
+        import data_plane
+
+        data_plane.install()
+        self.data_plane = data_plane
+        self.endpoints[data_plane.PATH] = data_plane.endpoint
+
     def __call__(self, environ, start_response):
-        if environ.get("PATH_INFO") == "/_emulator/health":
-            about = {"status": "ready", "pid": os.getpid(), "fixes": self.fixes}
-            if self.data_plane:
-                about["proxy"] = self.data_plane.balancer.proxy()
-            body = json.dumps(about).encode()
-            start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-            return [body]
+        path = environ.get("PATH_INFO")
+        if path == "/_emulator/health":
+            return answer(start_response, self.about)
         self.last_request = time.monotonic()
-        if environ.get("PATH_INFO") == "/_emulator/copy":
-            body = json.dumps(copy(self)).encode()
-            start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-            return [body]
-        if endpoint := self.endpoints.get(environ.get("PATH_INFO")):
+        if path == "/_emulator/copy":
+            return answer(start_response, lambda: copy(self, asked(environ)))
+        if endpoint := self.endpoints.get(path):
             return endpoint(environ, start_response)
         return self.application(environ, start_response)
 
+    def about(self) -> dict:
+        about = {"status": "ready", "pid": os.getpid(), "fixes": self.fixes}
+        return {**about, "proxy": self.data_plane.balancer.proxy()} if self.data_plane else about
 
-def copy(front: Front) -> dict:
+
+def copy(front: Front, with_parts: dict) -> dict:
     """Forks: the copy has all that there is now, and serves a port of its own. Nobody else may be calling meanwhile."""
+    if front.data_plane:
+        raise ValueError("tasks cannot be copied: copy one without a data plane and ask for it")
     reading, writing = os.pipe()
     if child := os.fork():
         os.close(writing)
@@ -74,11 +91,14 @@ def copy(front: Front) -> dict:
             return json.load(told)
     if os.fork():
         os._exit(0)  # so that nobody has to wait for the copy
+    gc.freeze()  # what is garbage by now must not close the files that are opened from here on
     os.closerange(3, writing)
     os.closerange(writing + 1, 4096)
     try:
+        if with_parts.get("data-plane"):
+            front.has_data_plane()
         server = serve(front, 0)
-        os.write(writing, json.dumps({"pid": os.getpid(), "port": server.server_port}).encode())
+        os.write(writing, json.dumps({**front.about(), "port": server.server_port}).encode())
         os.close(writing)
         server.serve_forever()
     finally:
@@ -142,16 +162,11 @@ def main() -> None:
         import fixes
 
         application = fixes.install(application)
-    data_plane = strict = None
+    front = Front(application, not arguments.without_fixes)
     if arguments.strict:
-        import strict
-
-        application = strict.install(application)
+        front.has_strict()
     if arguments.data_plane:
-        import data_plane
-
-        data_plane.install()
-    front = Front(application, not arguments.without_fixes, data_plane, strict)
+        front.has_data_plane()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request is noise; errors still show
     server = serve(front, arguments.port)
     if arguments.ready_file:

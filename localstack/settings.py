@@ -27,16 +27,31 @@ class Settings(dict):
 
 def endpoint(settings: Settings, tells, environ, start_response):
     """A WSGI application: GET tells the settings and what `tells()` adds; POST changes settings and tells them."""
+
+    def changed():
+        if environ["REQUEST_METHOD"] == "POST":
+            settings.change(asked(environ))
+        return {**settings, **tells()}
+
+    return answer(start_response, changed)
+
+
+def asked(environ) -> dict[str, Any]:
+    """The object that a request holds."""
+    content = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    asked = json.loads(content or b"{}")
+    if not isinstance(asked, dict):
+        raise ValueError("an object is expected")
+    return asked
+
+
+def answer(start_response, tells):
+    """Answers with what `tells()`; what is wrong with the request is a ValueError."""
     status = "200 OK"
     try:
-        if environ["REQUEST_METHOD"] == "POST":
-            asked = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
-            if not isinstance(asked, dict):
-                raise ValueError("an object with settings is expected")
-            settings.change(asked)
-        answer = {**settings, **tells()}
+        told = tells()
     except ValueError as wrong:
-        status, answer = "400 Bad Request", {"message": str(wrong)}
-    body = json.dumps(answer).encode()
+        status, told = "400 Bad Request", {"message": str(wrong)}
+    body = json.dumps(told).encode()
     start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]

@@ -49,6 +49,14 @@ class Ec2(Case):
         tables = [aws("ec2").create_route_table(VpcId=self.vpc, ClientToken=token)["RouteTable"] for _ in range(2)]
         self.assertEqual(tables[0]["RouteTableId"], tables[1]["RouteTableId"])
 
+    def test_a_launched_interface_goes_with_its_instance(self):
+        self.network()
+        launch = {"ImageId": "ami-12c6146b", "MinCount": 1, "MaxCount": 1, "SubnetId": self.subnets[0]}
+        instance = aws("ec2").run_instances(**launch)["Instances"][0]["InstanceId"]
+        self.refused("DependencyViolation", aws("ec2").delete_subnet, SubnetId=self.subnets[0])
+        aws("ec2").terminate_instances(InstanceIds=[instance])
+        aws("ec2").delete_subnet(SubnetId=self.subnets[0])
+
     def test_subnet_in_use_is_not_deleted(self):
         self.network()
         self.nat()

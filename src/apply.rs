@@ -1,6 +1,7 @@
 //! Plan → AWS → Report. The executor runs steps in the order of the plan's graph, as many at once as it may; a failed
 //! step skips only what depends on it. It owns every loop: retries, polling, deadlines.
 
+mod held;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -190,6 +191,7 @@ impl<'a> Executor<'a> {
             step,
             events,
             started: Instant::now(),
+            last: std::sync::Mutex::default(),
         }
     }
 

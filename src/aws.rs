@@ -220,14 +220,15 @@ where
 {
     let request_id = error.request_id().map(str::to_owned);
     let SdkError::ServiceError(service) = error else {
-        let unsent = matches!(error, SdkError::ConstructionFailure(_));
-        return Failure {
-            operation: operation.to_owned(),
-            code: if unsent { "InvalidRequest" } else { "NoAnswer" }.to_owned(),
-            message: chain(error),
-            request_id,
-            class: if unsent { Class::Fatal } else { Class::Unanswered },
-        };
+        let mut message = chain(error);
+        let unsent = matches!(error, SdkError::ConstructionFailure(_)).then_some("InvalidRequest");
+        let unsent = unsent.or_else(|| unsigned(&message));
+        if unsent == Some("NoCredentials") {
+            // Below it stands where they were looked for, in the words of the SDK.
+            "no credentials were found: not in the environment, no profile, no role".clone_into(&mut message);
+        }
+        let class = if unsent.is_some() { Class::Fatal } else { Class::Unanswered };
+        return Failure { request_id, ..Failure::new(operation, unsent.unwrap_or("NoAnswer"), message).class(class) };
     };
     let status = service.raw().status().as_u16();
     let code = service.err().code().map_or_else(|| format!("Http{status}"), str::to_owned);
@@ -237,7 +238,19 @@ where
     } else {
         classify(&code, &message)
     };
-    Failure { operation: operation.to_owned(), code, message, request_id, class }
+    Failure { request_id, ..Failure::new(operation, &code, message).class(class) }
+}
+
+/// The code for a request that was not sent for want of credentials. The SDK has only words for that.
+fn unsigned(message: &str) -> Option<&'static str> {
+    let message = message.to_lowercase();
+    if message.contains("no providers in chain provided credentials")
+        || message.contains("no credentials found in chain")
+    {
+        return Some("NoCredentials");
+    }
+    let asks = ["credentials", "sso", "token"].iter().any(|word| message.contains(word));
+    (asks && message.contains("expired")).then_some("ExpiredCredentials")
 }
 
 /// A failure that a service tells within an answer that is a success as a whole.
@@ -398,6 +411,21 @@ impl Memo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_not_signed_in_is_told_from_a_network_that_fails() {
+        for (message, code) in [
+            (
+                "dispatch failure: other: the credential provider was not enabled: no credentials found in chain.",
+                "NoCredentials",
+            ),
+            ("dispatch failure: the SSO token has expired or is invalid", "ExpiredCredentials"),
+            ("dispatch failure: io error: dns error: failed to lookup address information", ""),
+            ("dispatch failure: invalid peer certificate: Expired", ""),
+        ] {
+            assert_eq!(unsigned(message).unwrap_or_default(), code, "{message}");
+        }
+    }
 
     #[test]
     fn codes_are_classified() {

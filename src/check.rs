@@ -237,10 +237,7 @@ fn diagnostic(finding: &Finding, loaded: &Loaded, desired: &Desired) -> Diagnost
         Severity::Warning => Diagnostic::warning(code, message),
     };
     match place {
-        Some(place) if finding.hidden => {
-            let (file, line) = loaded.sources.line(place);
-            diagnostic.help(format!("it stands in {file}, line {line}; {help}"))
-        }
+        Some(place) if finding.hidden => diagnostic.at(place, "").help(help).hidden(),
         Some(place) => diagnostic.at(place, "").help(help),
         None => diagnostic.help(help),
     }

@@ -29,8 +29,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::address::Address;
 use crate::desired::Desired;
 use crate::environment::nearest;
+use crate::kind::Failure;
 use crate::lock::{Held, Lock};
 use crate::plan::Plan;
+use crate::remedy;
 
 /// Bytes of stack of a worker: AWS's crates read nested answers, such as rules of a web ACL, in deep recursion.
 const STACK: usize = 8 << 20;
@@ -191,7 +193,10 @@ pub fn run() -> ExitCode {
         Ok(Ended::Failed) => ExitCode::FAILURE,
         Err(error) => {
             let style = anstyle::AnsiColor::Red.on_default().bold();
-            say(&format!("{style}error{style:#}: {error:#}"));
+            // What carries its remedy already is no failure of AWS by itself.
+            let remedy = error.downcast_ref::<Failure>().and_then(|failure| remedy::of(failure, None, None));
+            let remedy = remedy.map(|remedy| format!("\n  to do: {remedy}")).unwrap_or_default();
+            say(&format!("{style}error{style:#}: {error:#}{remedy}"));
             ExitCode::FAILURE
         }
     }

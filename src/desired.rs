@@ -78,6 +78,14 @@ pub struct Wrong {
     pub help: Option<String>,
     /// A reference somewhere below `path` that it is about, as in `vpc.main.id`.
     pub reference: Option<String>,
+    /// The address that is referred to and not there, if that is what is wrong.
+    pub missing: Option<Address>,
+}
+
+impl Wrong {
+    pub fn new(path: Vec<String>, message: impl Into<String>) -> Self {
+        Self { path, message: message.into(), help: None, reference: None, missing: None }
+    }
 }
 
 impl Desired {
@@ -91,21 +99,23 @@ impl Desired {
     ) -> Result<Self, Vec<Wrong>> {
         let mut wrong = Vec::new();
         let mut all = BTreeMap::new();
+        let mut broken = BTreeSet::new();
         for resource in resources {
             let origin = resource.origin.clone();
             let address = resource.address.clone();
-            let Some(resource) = normal(resource, &mut wrong) else { continue };
+            let Some(resource) = normal(resource, &mut wrong) else {
+                broken.insert(address);
+                continue;
+            };
             if let Some(first) = all.insert(address.clone(), resource) {
                 let message = format!("{address} is made twice, here and by {}", first.origin.join("."));
-                wrong.push(Wrong {
-                    path: origin,
-                    message,
-                    help: Some("give one of them another name".to_owned()),
-                    reference: None,
-                });
+                let help = Some("give one of them another name".to_owned());
+                wrong.push(Wrong { help, ..Wrong::new(origin, message) });
             }
         }
-        wrong.extend(all.values().flat_map(|resource| undefined(resource, &all)));
+        let undefined = all.values().flat_map(|resource| undefined(resource, &all));
+        // What is wrong with a resource is said once, and not again by those that refer to it.
+        wrong.extend(undefined.filter(|one| one.missing.as_ref().is_none_or(|missing| !broken.contains(missing))));
         if wrong.is_empty() {
             wrong.extend(cycles(&all));
         }
@@ -134,20 +144,20 @@ fn normal(mut resource: Resource, wrong: &mut Vec<Wrong>) -> Option<Resource> {
     };
     let Some(info) = kinds::find(&resource.address.kind) else {
         let message = format!("there is no kind `{}`", resource.address.kind);
-        wrong.push(Wrong { path: at(""), message, help: None, reference: None });
+        wrong.push(Wrong::new(at(""), message));
         return None;
     };
     match (info.normalize)(&resource.fields) {
         Ok(fields) => resource.fields = fields,
         Err(error) => {
             let message = format!("{}: {error}", resource.address);
-            wrong.push(Wrong { path: at(""), message, help: None, reference: None });
+            wrong.push(Wrong::new(at(""), message));
             return None;
         }
     }
     for problem in (info.check)(&resource.fields).unwrap_or_default() {
         let message = format!("{}: {}", resource.address, problem.message);
-        wrong.push(Wrong { path: at(&problem.path), message, help: problem.help, reference: None });
+        wrong.push(Wrong { help: problem.help, ..Wrong::new(at(&problem.path), message) });
     }
     Some(resource)
 }
@@ -155,8 +165,10 @@ fn normal(mut resource: Resource, wrong: &mut Vec<Wrong>) -> Option<Resource> {
 fn undefined(resource: &Resource, all: &BTreeMap<Address, Resource>) -> Vec<Wrong> {
     let referred = resource.fields.values().flat_map(Value::references).collect::<BTreeSet<_>>();
     let referred = referred.into_iter().filter_map(|output| {
+        let mut missing = None;
         let (message, help) = match all.get(&output.of) {
             None => {
+                missing = Some(output.of.clone());
                 let addresses: Vec<String> = all.keys().map(ToString::to_string).collect();
                 let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
                 let message = format!("{} refers to {}, which is not in the file", resource.address, output.of);
@@ -173,13 +185,11 @@ fn undefined(resource: &Resource, all: &BTreeMap<Address, Resource>) -> Vec<Wron
             Some(_) => return None,
         };
         let reference = Some(output.to_string());
-        Some(Wrong { path: resource.origin.clone(), message, help, reference })
+        Some(Wrong { path: resource.origin.clone(), message, help, reference, missing })
     });
-    let missing = resource.after.iter().filter(|address| !all.contains_key(address)).map(|address| Wrong {
-        path: resource.origin.clone(),
-        message: format!("{} comes after {address}, which is not in the file", resource.address),
-        help: None,
-        reference: None,
+    let missing = resource.after.iter().filter(|address| !all.contains_key(address)).map(|address| {
+        let message = format!("{} comes after {address}, which is not in the file", resource.address);
+        Wrong { missing: Some(address.clone()), ..Wrong::new(resource.origin.clone(), message) }
     });
     referred.chain(missing).collect()
 }
@@ -203,12 +213,10 @@ fn cycles(all: &BTreeMap<Address, Resource>) -> Vec<Wrong> {
         .map(|mut group| {
             group.sort();
             let names = group.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → ");
-            Wrong {
-                path: all.get(group[0]).map(|resource| resource.origin.clone()).unwrap_or_default(),
-                message: format!("these refer to each other in a circle: {names} → {}", group[0]),
-                help: Some("take one of the references out; none of them can be made first".to_owned()),
-                reference: None,
-            }
+            let path = all.get(group[0]).map(|resource| resource.origin.clone()).unwrap_or_default();
+            let message = format!("these refer to each other in a circle: {names} → {}", group[0]);
+            let help = Some("take one of the references out; none of them can be made first".to_owned());
+            Wrong { help, ..Wrong::new(path, message) }
         })
         .collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! Every stage collects all of its diagnostics before anything is shown, so that a user mends a file in one go.
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
 use crate::source::{Place, Sources};
@@ -28,6 +28,8 @@ pub struct Diagnostic {
     pub related: Vec<(Place, String)>,
     /// What to do.
     pub help: Option<String>,
+    /// Whether the line is named and not shown, because it may hold a secret.
+    pub hidden: bool,
 }
 
 impl Diagnostic {
@@ -40,7 +42,16 @@ impl Diagnostic {
     }
 
     const fn new(severity: Severity, code: &'static str, message: String) -> Self {
-        Self { severity, code: Some(code), message, place: None, label: String::new(), related: Vec::new(), help: None }
+        Self {
+            severity,
+            code: Some(code),
+            message,
+            place: None,
+            label: String::new(),
+            related: Vec::new(),
+            help: None,
+            hidden: false,
+        }
     }
 
     /// Puts the diagnostic at a place, with a label under it.
@@ -60,6 +71,18 @@ impl Diagnostic {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Names the place without showing what stands there.
+    #[must_use]
+    pub fn hidden(mut self) -> Self {
+        self.hidden = true;
+        // The label stands under the line.
+        let label = std::mem::take(&mut self.label);
+        if !label.is_empty() {
+            self.help = Some(self.help.map_or_else(|| label.clone(), |help| format!("{label}; {help}")));
+        }
         self
     }
 
@@ -103,7 +126,10 @@ fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Group<'a>
         title = title.id(code);
     }
     let mut group = Group::with_title(title);
-    if let Some(place) = diagnostic.place
+    if let Some(place) = diagnostic.place.filter(|_| diagnostic.hidden) {
+        let (file, line) = sources.line(place);
+        group = group.element(Origin::path(file).line(line));
+    } else if let Some(place) = diagnostic.place
         && let Some(snippet) = snippet(place, sources)
     {
         let mut main = snippet.annotation(annotation(AnnotationKind::Primary, place, &diagnostic.label));

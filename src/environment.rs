@@ -4,6 +4,7 @@
 //! variables, the JSON schema of the types below, and the rules that no schema can say. A file that passes is an
 //! [`EnvironmentFile`], and its tree stays at hand so that later steps can point into it.
 
+mod advice;
 pub mod alarms;
 pub mod allow;
 pub mod audit;
@@ -33,6 +34,7 @@ pub mod registries;
 mod release_rules;
 pub mod releases;
 pub mod rules;
+mod secret_rules;
 pub mod secrets;
 pub mod service_rules;
 pub mod services;
@@ -45,8 +47,11 @@ pub mod types;
 mod variables;
 mod words;
 
+use std::sync::LazyLock;
+
 use schemars::generate::SchemaSettings;
 
+use self::check::Finding;
 pub use self::check::check_schema;
 pub use self::expand::Facts;
 pub use self::file::EnvironmentFile;
@@ -102,13 +107,17 @@ pub fn load(name: &str, vars: &[(String, String)], read: extends::Read<'_>) -> R
 /// All mistakes in how the parts of the file fit together, each at its place.
 pub fn desired(loaded: &Loaded, facts: &Facts) -> Result<Desired, Vec<Diagnostic>> {
     let Loaded { file, name, tree, .. } = loaded;
-    let (resources, mut wrong, mut found) = expand::expand(file, name, tree, facts);
-    let desired = Desired::new(&file.project, name, &file.account, &file.region, resources);
-    match desired {
-        Ok(desired) if wrong.is_empty() && found.is_empty() => return Ok(desired),
-        Ok(_) => {}
-        Err(more) => wrong.extend(more),
-    }
+    let mut expanded = expand::expand(file, name, tree, facts);
+    let resources = std::mem::take(&mut expanded.resources);
+    let more = match Desired::new(&file.project, name, &file.account, &file.region, resources) {
+        Ok(desired) if expanded.wrong.is_empty() && expanded.found.is_empty() => return Ok(desired),
+        Ok(_) => Vec::new(),
+        Err(more) => more,
+    };
+    let told = |wrong: &Wrong| wrong.missing.as_ref().is_some_and(|missing| expanded.explains(missing));
+    let more: Vec<Wrong> = more.into_iter().filter(|wrong| !told(wrong)).collect();
+    let wrong = expanded.wrong.into_iter().chain(more);
+    let mut found = expanded.found;
     let diagnostic = |wrong: Wrong| {
         let mention =
             wrong.reference.and_then(|reference| tree.get(&wrong.path)?.mention(&format!("${{{reference}}}")));
@@ -119,7 +128,7 @@ pub fn desired(loaded: &Loaded, facts: &Facts) -> Result<Desired, Vec<Diagnostic
             None => error,
         }
     };
-    found.extend(wrong.into_iter().map(diagnostic));
+    found.extend(wrong.map(diagnostic));
     Err(found)
 }
 
@@ -131,6 +140,8 @@ pub fn json_schema() -> serde_json::Value {
     shape::join_lines(&mut schema);
     schema
 }
+
+static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(json_schema);
 
 fn read_tree(name: &str, sources: &mut Sources, read: extends::Read<'_>) -> Result<Node, Vec<Diagnostic>> {
     let tree = extends::read(name, sources, read)?;
@@ -151,14 +162,20 @@ fn checked(
     let mut diagnostics = replaced.diagnostics;
     diagnostics.extend(wrong_name(stem(name)));
     broken_references(&tree, sources, &mut diagnostics);
-    let findings = check::findings(&tree, &json_schema(), &[]);
+    let findings = check::findings(&tree, &SCHEMA, &[]);
     let mut wrong = replaced.broken;
     let broken = wrong.len();
-    for finding in findings {
-        if !wrong[..broken].contains(&finding.path) {
-            diagnostics.push(finding.diagnostic);
+    for Finding { path, diagnostic } in findings {
+        if !wrong[..broken].contains(&path) {
+            let diagnostic = match replaced.filled.get(&path) {
+                Some(text) if diagnostic.label.is_empty() => {
+                    Diagnostic { label: format!("it is `{text}`"), ..diagnostic }
+                }
+                _ => diagnostic,
+            };
+            diagnostics.push(if may_be_secret(&tree, &path) { unshown(diagnostic) } else { diagnostic });
         }
-        wrong.push(finding.path);
+        wrong.push(path);
     }
     // The rules between fields run over what is right, so that a mistake in one service hides none in another.
     let file = match decode::decode::<EnvironmentFile>(&without(&tree, &wrong)) {
@@ -172,6 +189,26 @@ fn checked(
     file.check(&wrong, &mut rules);
     diagnostics.extend(rules.into_found());
     (Some((file, tree)), diagnostics)
+}
+
+/// Whether something stands where values of secrets would, if files held any. Someone may have put one there.
+fn may_be_secret(tree: &Node, path: &[String]) -> bool {
+    let known = ["generate", "json", "description", "key", "protect"];
+    let there = match path {
+        [section, _] => section == "secrets",
+        [section, _, field] => section == "secrets" && !known.contains(&field.as_str()),
+        _ => false,
+    };
+    there && tree.get(path).is_some_and(|node| matches!(node.value, Tree::Text(_) | Tree::Number(_)))
+}
+
+/// A complaint about what may be a secret does not show it.
+fn unshown(diagnostic: Diagnostic) -> Diagnostic {
+    let meant = !diagnostic.label.is_empty();
+    match diagnostic.code {
+        Some("unknown_field") if !meant => diagnostic.help(secrets::INSTEAD).hidden(),
+        _ => diagnostic.hidden(),
+    }
 }
 
 fn stem(name: &str) -> &str {

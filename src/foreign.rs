@@ -78,26 +78,12 @@ fn is_of_an_environment(tags: &Tags) -> bool {
     tags::decode(tags).is_some()
 }
 
-/// Tags that AWS itself writes about who made something, and what they mean.
-const MAKERS: &[(&str, &str)] = &[
-    ("aws:cloudformation:stack-name", "CloudFormation stack"),
-    ("aws:autoscaling:groupName", "Auto Scaling group"),
-    ("aws:ecs:serviceName", "ECS service"),
-    ("aws:ec2launchtemplate:id", "launch template"),
-    ("elasticbeanstalk:environment-name", "Elastic Beanstalk environment"),
-    ("aws:eks:cluster-name", "EKS cluster"),
-];
-
-fn maker(tags: &Tags) -> Option<String> {
-    MAKERS.iter().find_map(|(key, what)| Some(format!("{what} {}", tags.get(*key)?)))
-}
-
 fn foreign(what: &'static str, id: Option<&str>, network: Option<&str>, tags: &Tags) -> Option<Foreign> {
     (!is_of_an_environment(tags)).then(|| Foreign {
         what,
         id: id.unwrap_or_default().to_owned(),
         name: tags.get("Name").filter(|name| !name.is_empty()).cloned(),
-        made_by: maker(tags),
+        made_by: tags::maker(tags),
         network: network.unwrap_or_default().to_owned(),
     })
 }

@@ -3,6 +3,8 @@
 //! The pure half (names of fields, normal form, limits) is [`Info`]; planning sees nothing else of a kind. The other half
 //! talks to AWS and is reached through [`Driver`], which tests replace by a driver in memory.
 
+mod blocker;
+mod failure;
 mod problem;
 mod remark;
 
@@ -20,8 +22,10 @@ use crate::address::{Address, Identity};
 use crate::aws::Aws;
 use crate::rights::Rights;
 use crate::tags::Tags;
-use crate::value::{self, Fields, Outputs, Unresolved};
+use crate::value::{self, Fields, Outputs};
 
+pub use blocker::Blocker;
+pub use failure::{Class, Failure};
 pub use problem::Problem;
 pub use remark::Remark;
 
@@ -107,63 +111,6 @@ impl Progress {
 
     pub fn waiting(on: impl Into<String>) -> Self {
         Self::Waiting { on: on.into() }
-    }
-}
-
-/// A call to AWS that failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{operation}: {code}: {message}{}", request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default())]
-pub struct Failure {
-    /// Service and operation, as in `ec2:CreateVpc`.
-    pub operation: String,
-    pub code: String,
-    pub message: String,
-    pub request_id: Option<String>,
-    pub class: Class,
-}
-
-/// What to do about a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// The thing is not there. Deleting it has succeeded.
-    NotFound,
-    /// Something else has to finish first (a dependency, another change, a new role): try again until the deadline.
-    Busy,
-    /// No answer came, so that the call may have been executed: look before trying again.
-    Unanswered,
-    /// Nothing that waiting would mend.
-    Fatal,
-}
-
-impl Failure {
-    /// A failure of our own, found before or between calls.
-    pub fn new(operation: &str, code: &str, message: impl Into<String>) -> Self {
-        Self {
-            operation: operation.to_owned(),
-            code: code.to_owned(),
-            message: message.into(),
-            request_id: None,
-            class: Class::Fatal,
-        }
-    }
-
-    #[must_use]
-    pub fn class(mut self, class: Class) -> Self {
-        self.class = class;
-        self
-    }
-
-    /// Whether something of this name is there already: others', or our own, made by a try whose answer was lost.
-    #[must_use]
-    pub fn is_duplicate(&self) -> bool {
-        let says = |part: &str| self.code.contains(part) || self.message.contains(part);
-        ["AlreadyExist", "already exist", "Duplicate"].into_iter().any(says)
-    }
-}
-
-impl From<Unresolved> for Failure {
-    fn from(error: Unresolved) -> Self {
-        Self::new("resolve", "UnresolvedReference", error.to_string())
     }
 }
 
@@ -286,6 +233,8 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     const AFTER: &'static [&'static str] = &[];
     /// Fields that no two live resources may share together: what frees them goes first.
     const UNIQUE: &'static [&'static str] = &[];
+    /// Whether AWS refuses to have both at once, beyond a shared `name` and what `UNIQUE` says.
+    const CLASH: Option<fn(&Self, &Self) -> bool> = None;
     /// Kinds that keep one of this kind from being deleted as long as they name it.
     const HELD_BY: &'static [&'static str] = &[];
     /// Outputs that an update changes, such as a task definition's revision.
@@ -301,10 +250,6 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     fn normalize(&mut self) {}
     /// Takes over from the live resource what releases and autoscaling own at run time, so that no plan changes it.
     fn take_over(&mut self, _live: &Self) {}
-    /// Whether AWS refuses to have both at once, beyond a shared `name` and what `UNIQUE` says.
-    fn clashes(&self, _other: &Self) -> bool {
-        false
-    }
     /// What `create` leaves behind, where that is less than the whole. `update` is called for the rest.
     #[must_use]
     fn shell(&self) -> Self {
@@ -325,6 +270,10 @@ pub trait Kind: Clone + Serialize + DeserializeOwned + schemars::JsonSchema + Se
     fn delete(aws: &Aws, live: &Live<Self>) -> impl Future<Output = Result<()>> + Send;
     /// Looks once; the executor owns loops.
     fn poll(aws: &Aws, id: &Id) -> impl Future<Output = Result<Progress>> + Send;
+    /// What keeps it from being deleted, asked once AWS has refused that.
+    fn blockers(_aws: &Aws, _live: &Live<Self>) -> impl Future<Output = Result<Vec<Blocker>>> + Send {
+        async { Ok(Vec::new()) }
+    }
     /// Writes tags on the live resource, and removes those with the keys `gone`, whether they are there or not.
     fn tag(aws: &Aws, live: &Live<Self>, set: &Tags, gone: &[String]) -> impl Future<Output = Result<()>> + Send;
 }
@@ -392,8 +341,9 @@ impl Info {
                 })
             },
             excludes: |one, other| {
+                let Some(clash) = K::CLASH else { return false };
                 let specs = value::from_fields::<K>(one).ok().zip(value::from_fields::<K>(other).ok());
-                specs.is_some_and(|(one, other)| one.clashes(&other))
+                specs.is_some_and(|(one, other)| clash(&one, &other))
             },
             shell: |fields| edit::<K>(fields, |spec| *spec = spec.shell()),
             check: |fields| Ok(value::from_fields::<K>(fields)?.check()),
@@ -441,6 +391,9 @@ pub trait Driver: Send + Sync {
     async fn delete(&self, live: &Live<Fields>) -> Result<()>;
     async fn poll(&self, id: &Id) -> Result<Progress>;
     async fn tag(&self, live: &Live<Fields>, set: &Tags, gone: &[String]) -> Result<()>;
+    async fn blockers(&self, _live: &Live<Fields>) -> Result<Vec<Blocker>> {
+        Ok(Vec::new())
+    }
 }
 
 struct OnAws<K> {
@@ -487,6 +440,10 @@ impl<K: Kind> Driver for OnAws<K> {
 
     async fn tag(&self, live: &Live<Fields>, set: &Tags, gone: &[String]) -> Result<()> {
         K::tag(&self.aws, &typed_live(live)?, set, gone).await
+    }
+
+    async fn blockers(&self, live: &Live<Fields>) -> Result<Vec<Blocker>> {
+        K::blockers(&self.aws, &typed_live(live)?).await
     }
 
     async fn poll(&self, id: &Id) -> Result<Progress> {

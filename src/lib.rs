@@ -27,6 +27,7 @@ pub mod check;
 pub mod explain;
 pub mod reach;
 pub mod release;
+pub mod remedy;
 pub mod report;
 pub mod terraform;
 

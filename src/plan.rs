@@ -8,6 +8,7 @@ mod awaits;
 mod basis;
 mod blocked;
 mod outcome;
+mod saved;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use crate::value::{Fields, Output, Outputs};
 pub use awaits::{Awaits, unread};
 pub use basis::{Basis, Moved};
 use outcome::{Outcome, Pass, compare, restorable};
+pub use saved::Saved;
 
 /// Everything of ours that is live, as one read of every kind found it.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,6 @@
 //! process that is killed anywhere leaves nothing that the same command does not go on from.
 
 mod act;
-mod autopsy;
 mod checks;
 mod colours;
 mod family;

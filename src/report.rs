@@ -9,7 +9,7 @@ mod text;
 pub use drift::{drift_json, drift_markdown, drift_text};
 pub use history::{json as history_json, text as history_text};
 pub use json::{apply as apply_json, plan as plan_json};
-pub use outcome::{event, outcome};
+pub use outcome::{error, event, outcome};
 pub use text::{awaits_release, moved, plan as plan_text};
 
 use std::time::Duration;

@@ -29,6 +29,8 @@ pub struct Rights {
     /// Also right after a create, and to mark what is replaced.
     pub update: &'static str,
     pub delete: &'static str,
+    /// What is read only to tell why something fails. No plan reads it, and nothing is refused for the lack of it.
+    pub tells: &'static str,
     /// Which resources they change, as `service:resource` in ARNs, where names tell: `{name}` or `{family}` is that of
     /// each resource in the file. Actions of other services are allowed on all.
     pub on: &'static str,
@@ -40,7 +42,8 @@ pub struct Rights {
 
 impl Rights {
     /// What a kind does not say.
-    pub const NONE: Self = Self { read: "", create: "", update: "", delete: "", on: "", passes: "", links: "" };
+    pub const NONE: Self =
+        Self { read: "", create: "", update: "", delete: "", tells: "", on: "", passes: "", links: "" };
 
     /// The actions that change something.
     pub fn writes(&self) -> impl Iterator<Item = &'static str> {
@@ -91,6 +94,14 @@ pub fn reads() -> BTreeSet<String> {
     kinds.chain(LOOK.iter().copied()).map(short).collect()
 }
 
+/// Whether one of these actions is this one, or stands for it.
+fn covers(reads: &BTreeSet<String>, action: &str) -> bool {
+    reads.iter().any(|read| match read.strip_suffix('*') {
+        Some(start) => action.starts_with(start),
+        None => read == action,
+    })
+}
+
 /// What `infra plan` needs.
 #[must_use]
 pub fn plan() -> Vec<Statement> {
@@ -101,7 +112,7 @@ pub fn plan() -> Vec<Statement> {
 /// What `infra apply` and `infra destroy` need for the kinds in this file.
 #[must_use]
 pub fn apply(desired: &Desired) -> Vec<Statement> {
-    let whose = Whose::of(desired);
+    let (whose, reads) = (Whose::of(desired), reads());
     let mut statements = plan();
     statements.push(policy::allow(PARAMETERS, whose.parameters()).sid("Lock"));
     statements.push(policy::allow(HISTORY, whose.history()).sid("History"));
@@ -112,7 +123,9 @@ pub fn apply(desired: &Desired) -> Vec<Statement> {
         let delete: BTreeSet<&str> = kind.rights.delete.split_whitespace().collect();
         let elsewhere: BTreeSet<&str> =
             [kind.rights.create, kind.rights.update].into_iter().flat_map(str::split_whitespace).collect();
-        for action in kind.rights.writes() {
+        // Most of what tells why something failed is among what all plans read.
+        let tells = kind.rights.tells.split_whitespace().filter(|action| !covers(&reads, action));
+        for action in kind.rights.writes().chain(tells) {
             let service = action.split(':').next().unwrap_or_default();
             let limit = limit(&kind.rights, action, delete.contains(action) && !elsewhere.contains(action));
             let named = arns.get(service).filter(|_| limit == Limit::Named).cloned();

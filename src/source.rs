@@ -5,6 +5,7 @@
 //! `!!str`, keys that are not text, and a second document.
 
 mod parse;
+pub mod syntax;
 
 use std::ops::Range;
 

@@ -105,6 +105,22 @@ pub fn difference(before: &Tags, after: &Tags) -> (Tags, Vec<String>) {
     (set.map(|(key, value)| (key.clone(), value.clone())).collect(), gone.cloned().collect())
 }
 
+/// Tags that AWS itself writes about who made something, and what they mean.
+const MAKERS: &[(&str, &str)] = &[
+    ("aws:cloudformation:stack-name", "CloudFormation stack"),
+    ("aws:autoscaling:groupName", "Auto Scaling group"),
+    ("aws:ecs:serviceName", "ECS service"),
+    ("aws:ec2launchtemplate:id", "launch template"),
+    ("elasticbeanstalk:environment-name", "Elastic Beanstalk environment"),
+    ("aws:eks:cluster-name", "EKS cluster"),
+];
+
+/// Who made something, where tags tell.
+#[must_use]
+pub fn maker(tags: &Tags) -> Option<String> {
+    MAKERS.iter().find_map(|(key, what)| Some(format!("{what} {}", tags.get(*key)?)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

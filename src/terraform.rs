@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 
 use crate::address::Address;
 pub use file::{File, environment};
+pub use types::kind;
 
 /// A state, as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,8 +44,10 @@ pub struct Left {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    #[error("this is not what `terraform show -json` writes: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error(
+        "line {0} is not what `terraform show -json` writes: run `terraform show -json > state.json` in the folder of the stack"
+    )]
+    Json(usize),
     #[error("this state holds no resources: run `terraform show -json > state.json` in the folder of the stack")]
     Empty,
 }
@@ -78,7 +81,7 @@ struct Resource {
 
 /// Reads a state.
 pub fn read(text: &str) -> Result<State, Unreadable> {
-    let shown: Shown = serde_json::from_str(text)?;
+    let shown: Shown = serde_json::from_str(text).map_err(|error| Unreadable::Json(error.line()))?;
     let mut state = State::default();
     let mut taken = BTreeSet::new();
     let root = shown.values.ok_or(Unreadable::Empty)?.root_module;
@@ -124,7 +127,9 @@ fn name(resource: &Resource) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' };
     let plain: String = path.chars().map(letter).collect();
     let words: Vec<&str> = plain.split('-').filter(|word| !word.is_empty()).collect();
-    words.join("-").chars().take(60).collect()
+    let name: String = words.join("-").chars().take(60).collect();
+    // A name of nothing but signs or letters of other alphabets leaves none.
+    if name.is_empty() { "main".to_owned() } else { name }
 }
 
 fn unique(kind: &str, name: &str, taken: &mut BTreeSet<Address>) -> Address {

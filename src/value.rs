@@ -175,6 +175,7 @@ impl From<serde_json::Value> for Value {
             Json::Object(fields) => {
                 if let (1, Some(parts)) = (fields.len(), fields.get(TEMPLATE))
                     && let Ok(template) = Template::deserialize(parts)
+                    && !template.0.is_empty()
                 {
                     return Self::Template(template);
                 }
@@ -220,7 +221,8 @@ pub fn to_fields<T: Serialize>(spec: &T) -> Result<Fields, serde_json::Error> {
 
 /// Fields as a typed specification.
 pub fn from_fields<T: DeserializeOwned>(fields: &Fields) -> Result<T, serde_json::Error> {
-    T::deserialize(serde_json::Value::from(&Value::Map(fields.clone())))
+    let fields = fields.iter().map(|(name, value)| (name.clone(), value.into())).collect();
+    T::deserialize(serde_json::Value::Object(fields))
 }
 
 /// A field of a kind that may hold a reference, so that files type-check before anything exists.

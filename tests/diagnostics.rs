@@ -12,8 +12,8 @@ use infra::diagnostic::render;
 use infra::environment::{Facts, desired, load};
 
 fn message(folder: &Path, file: &str) -> String {
-    let read = |name: &str| std::fs::read_to_string(folder.join(name));
-    let text = read(file).unwrap();
+    let read = |name: &str| std::fs::read(folder.join(name)).and_then(infra::environment::extends::text);
+    let text = read(file).unwrap_or_default();
     let given = text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default();
     let vars: Vec<(String, String)> = given
         .split("--var ")

@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import os
 import time
 import unittest
+import urllib.request
 
 import boto3
 from botocore.config import Config
@@ -28,6 +30,15 @@ def indexed(**keywords):
     client = boto3.client("resourcegroupstaggingapi", **keywords)
     pages = client.get_paginator("get_resources").paginate(TagFilters=[{"Key": "infra:project", "Values": ["acme"]}])
     return {each["ResourceARN"]: each["Tags"] for page in pages for each in page["ResourceTagMappingList"]}
+
+
+def settings(part, **changes):
+    """The settings of a part of the emulator and what it tells beside, after the changes."""
+    data = json.dumps(changes).encode() if changes else None
+    request = urllib.request.Request(f"{os.environ['AWS_ENDPOINT_URL']}/_emulator/{part}", data=data)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=10) as answer:
+        return json.load(answer)
 
 
 def unique(prefix):

@@ -2,27 +2,20 @@
 
 import collections
 import contextlib
+import functools
 import http.client
 import http.server
-import json
 import os
 import threading
 import time
 import urllib.parse
-import urllib.request
 
-from checks import Case, aws
+from checks import Case, aws, settings
 
 Answer = collections.namedtuple("Answer", "status headers text")
 
 
-def data_plane(**changes):
-    """Settings and counters, after the changes."""
-    url = os.environ["AWS_ENDPOINT_URL"] + "/_emulator/data-plane"
-    data = json.dumps(changes).encode() if changes else None
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(urllib.request.Request(url, data=data), timeout=10) as answer:
-        return json.load(answer)
+data_plane = functools.partial(settings, "data-plane")
 
 
 def proxy(timeout=20.0):

@@ -1,22 +1,14 @@
 """What the tests of the strict emulator share. Each module beside this one tests those of one service."""
 
-import json
-import os
+import functools
 import time
-import urllib.request
 
 from botocore.exceptions import ClientError
 
-from checks import Case
+from checks import Case, settings
 
 
-def strict(**changes):
-    """Settings, after the changes."""
-    url = os.environ["AWS_ENDPOINT_URL"] + "/_emulator/strict"
-    data = json.dumps(changes).encode() if changes else None
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(urllib.request.Request(url, data=data), timeout=10) as answer:
-        return json.load(answer)
+strict = functools.partial(settings, "strict")
 
 
 class Strict(Case):

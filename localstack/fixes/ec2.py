@@ -6,6 +6,7 @@ from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
 from moto.ec2.models.availability_zones_and_regions import Zone
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.ec2.models.instances import Instance
 from moto.ec2.models.internet_gateways import InternetGatewayBackend
 from moto.ec2.models.nat_gateways import NatGateway, NatGatewayBackend
 from moto.ec2.models.route_tables import Route, RouteBackend
@@ -127,6 +128,20 @@ def address_in_use(original, self):
 
 # An interface in a VPC without DNS host names has no name of its own; moto fails on such interfaces.
 NetworkInterface.private_dns_name = None
+
+# --- instances -------------------------------------------------------------------------------------------------------
+
+
+@around(Instance, "prep_nics")
+def launched_interfaces(original, self, nic_spec, *args, **kwargs):
+    """An interface that a launch makes goes with its instance, unless said otherwise; one that was there before stays."""
+    brought = {nic.get("NetworkInterfaceId") for nic in nic_spec}
+    kept = {int(nic["DeviceIndex"]) for nic in nic_spec if nic.get("DeleteOnTermination") is False}
+    original(self, nic_spec, *args, **kwargs)
+    for index, nic in self.nics.items():
+        if nic.id not in brought and index not in kept:
+            nic.delete_on_termination = True
+
 
 # --- NAT gateways ----------------------------------------------------------------------------------------------------
 

@@ -44,8 +44,7 @@ def addresses_rules_endpoints(original, self):
         for member in members:
             arn = f"arn:aws:ec2:{self.region_name}:{self.account_id}:{kind}/{member}"
             if arn not in seen:
-                tags = {tag["key"]: tag["value"] for tag in self.describe_tags(filters={"resource-id": [member]})}
-                yield TaggedResource(arn=arn, tags=tags, resource_type=f"ec2:{kind}")
+                yield TaggedResource(arn=arn, tags=dict(self.tags.get(member, {})), resource_type=f"ec2:{kind}")
 
 
 @around(ResourceGroupsTaggingAPIResponse, "get_resources")

@@ -3,6 +3,8 @@
 import threading
 import time
 
+from werkzeug.http import http_date
+
 from .settings import settings
 
 WAITING = []
@@ -17,15 +19,20 @@ def after(setting, function):
 
 
 def due(application):
-    """Does what is due before each request."""
+    """Does what is due before each request, and dates its answer."""
 
     def serve(environ, start_response):
+        def dated(status, headers, *failure):
+            if settings["ahead"]:
+                headers = [*headers, ("Date", http_date(time.time() + settings["ahead"]))]
+            return start_response(status, headers, *failure)
+
         with LOCK:
             now = time.monotonic()
             for waiting in [each for each in WAITING if now - each[0] >= settings[each[1]]]:
                 WAITING.remove(waiting)
                 waiting[2]()
-        return application(environ, start_response)
+        return application(environ, dated)
 
     return serve
 

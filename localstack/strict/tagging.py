@@ -20,7 +20,7 @@ EVERY = 0.1  # seconds between two pictures of the index
 LOCK = threading.RLock()
 PICTURES = [(0.0, {})]  # pairs of the time of the last call that a picture shows, and the picture; the first one is what is shown
 LAST = {"call": 0.0, "picture": 0.0}
-REGIONS = set()
+REGIONS = {}  # those that somebody has written to, and whether that was after the last picture
 ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
 REGION = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/")
 
@@ -37,9 +37,14 @@ def tagged_resources(backend):
 
 
 def picture():
-    """The tagged resources of each region, as they are now."""
-    backends = {region: list(models.iter_taggable_backends(ACCOUNT, region)) for region in REGIONS}
-    return {region: [each for backend in of for each in tagged_resources(backend)] for region, of in backends.items()}
+    """The tagged resources of each region, as they are now. To look takes long, and some commands ask all regions: one to
+    which nobody has written is as it was, which is empty at first."""
+    regions = dict(PICTURES[-1][1])
+    for region in [region for region, touched in REGIONS.items() if touched]:
+        REGIONS[region] = False
+        backends = models.iter_taggable_backends(ACCOUNT, region)
+        regions[region] = [each for backend in list(backends) for each in tagged_resources(backend)]
+    return regions
 
 
 def observe(at_once=False):
@@ -75,10 +80,6 @@ def watched(application):
 
     def serve(environ, start_response):
         region = REGION.search(environ.get("HTTP_AUTHORIZATION", ""))
-        if region and region[1] not in REGIONS:
-            with LOCK:
-                REGIONS.add(region[1])
-                LAST["call"] = time.monotonic()
         index = "tagging" in environ.get("HTTP_X_AMZ_TARGET", "").lower()
         looks = reads(environ)
         observe(at_once=index)
@@ -89,6 +90,7 @@ def watched(application):
             if not looks:
                 with LOCK:
                     LAST["call"] = time.monotonic()
+                    REGIONS.update(dict.fromkeys([region[1]] if region else REGIONS, True))
 
     return serve
 

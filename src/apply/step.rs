@@ -1,13 +1,14 @@
 //! One step: the call, its retries, and the wait until AWS has done it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::held::Holders;
 use super::{Context, Event};
 use crate::address::{Address, DEPOSED};
 use crate::kind::{Class, Driver, Failure, Health, Id, Info, Live, Making, Progress, Result};
@@ -67,6 +68,16 @@ pub(super) struct Run {
     pub known: BTreeMap<Address, Outputs>,
     pub events: mpsc::UnboundedSender<Event>,
     pub started: Instant,
+    pub last: Mutex<Last>,
+}
+
+/// What is known when the deadline comes.
+#[derive(Default)]
+pub(super) struct Last {
+    /// Why AWS refused the latest try.
+    refused: Option<Failure>,
+    /// What it was waiting for.
+    on: Option<String>,
 }
 
 /// Growing pauses.
@@ -87,19 +98,25 @@ impl Run {
                 (Some(info), Some(driver)) => {
                     match timeout_at(started + info.deadline, self.verb(info, driver.as_ref())).await {
                         Ok(result) => result,
-                        Err(_) => Err(Failure::new(
-                            "apply",
-                            "DeadlineExceeded",
-                            format!(
-                                "not done after {} minutes; AWS may still be at it, run the same command again",
-                                info.deadline.as_secs() / 60
-                            ),
-                        )),
+                        Err(_) => Err(self.overdue(info.deadline)),
                     }
                 }
                 _ => Err(Failure::new("apply", "UnknownKind", format!("there is no kind {}", self.step.address.kind))),
             };
         Ended { result, took: started.elapsed() }
+    }
+
+    /// The end of a step that took too long: the last refusal of AWS, or what was waited for in vain.
+    fn overdue(&self, deadline: Duration) -> Failure {
+        let mut last = self.last();
+        let minutes = deadline.as_secs() / 60;
+        if let Some(refused) = last.refused.take() {
+            let message = format!("{} (still so after {minutes} minutes)", refused.message);
+            return Failure { message, ..refused };
+        }
+        let on = last.on.take().map(|on| format!(" on {on}")).unwrap_or_default();
+        let message = format!("not done after {minutes} minutes, of which the last went by waiting{on}");
+        Failure::new("apply", "DeadlineExceeded", message)
     }
 
     async fn verb(&self, info: &Info, driver: &dyn Driver) -> Result<Done> {
@@ -128,7 +145,11 @@ impl Run {
                 None
             }
             Verb::Delete(live) => {
-                self.write(|| driver.delete(live)).await?;
+                let deleted = self.write(|| driver.delete(live)).await;
+                if let Err(mut failure) = deleted {
+                    Holders::of(driver, live).conclude(&mut failure).await;
+                    return Err(failure);
+                }
                 self.gone(driver, &live.id).await?;
                 None
             }
@@ -244,7 +265,7 @@ impl Run {
 
     async fn until(&self, driver: &dyn Driver, id: &Id, early: bool) -> Result<Outputs> {
         let mut pause = Pause(FIRST_PAUSE);
-        let mut said = String::new();
+        let mut said = BTreeSet::new();
         let invisible = Instant::now() + VISIBILITY;
         loop {
             let on = match self.retry(|| driver.poll(id)).await? {
@@ -257,9 +278,11 @@ impl Run {
                 Progress::Early { outputs, .. } if early => return Ok(outputs),
                 Progress::Waiting { on } | Progress::Early { on, .. } => on,
             };
-            if on != said {
-                self.waiting(on.clone());
-                said = on;
+            // What follows the first line is told with it: it differs each time, as logs do.
+            if said.insert(on.lines().next().unwrap_or_default().to_owned()) {
+                self.waiting(on);
+            } else {
+                self.last().on = Some(on);
             }
             pause.wait().await;
         }
@@ -268,13 +291,19 @@ impl Run {
     async fn gone(&self, driver: &dyn Driver, id: &Id) -> Result<()> {
         let mut pause = Pause(FIRST_PAUSE);
         let mut said = false;
-        while !matches!(self.retry(|| driver.poll(id)).await?, Progress::Gone) {
-            if !std::mem::replace(&mut said, true) {
-                self.waiting("AWS to finish the delete".to_owned());
+        loop {
+            let on = match self.retry(|| driver.poll(id)).await? {
+                Progress::Gone => return Ok(()),
+                Progress::Waiting { on } => format!("AWS to finish the delete: {on}"),
+                _ => "AWS to finish the delete".to_owned(),
+            };
+            if std::mem::replace(&mut said, true) {
+                self.last().on = Some(on);
+            } else {
+                self.waiting(on);
             }
             pause.wait().await;
         }
-        Ok(())
     }
 
     /// Sends what changes something, as long as this process may.
@@ -301,24 +330,50 @@ impl Run {
 
     async fn retry_busy<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
         let mut pause = Pause(FIRST_PAUSE);
-        let mut said = String::new();
+        let mut said = (String::new(), Box::default());
+        let mut holders = self.holders();
         let invisible = Instant::now() + VISIBILITY;
         loop {
-            let failure = match call().await {
+            let mut failure = match call().await {
                 Err(failure) if failure.class == Class::Busy => failure,
                 // What was made a moment ago may not be visible to the service that needs it.
                 Err(failure) if failure.class == Class::NotFound && Instant::now() < invisible => failure,
-                other => return other,
+                other => {
+                    self.refused(None);
+                    return other;
+                }
             };
-            if failure.code != said {
-                self.waiting(format!("{} ({})", failure.message, failure.code));
-                said.clone_from(&failure.code);
+            if let Some(holders) = &mut holders
+                && failure.class == Class::Busy
+                && holders.explain(&mut failure).await
+            {
+                return Err(failure);
             }
+            if (&failure.code, &failure.held_by) != (&said.0, &said.1) {
+                self.waiting(format!("{} ({}){}", failure.message, failure.code, failure.held()));
+                said = (failure.code.clone(), failure.held_by.clone());
+            }
+            self.refused(Some(failure));
             pause.wait().await;
         }
     }
 
+    /// Who finds what is in the way, where something is deleted or emptied for that.
+    fn holders(&self) -> Option<Holders<'_>> {
+        let (Verb::Delete(live) | Verb::Empty { live, .. }) = &self.step.verb else { return None };
+        Some(Holders::of(self.context.drivers.get(self.step.address.kind.as_str())?.as_ref(), live))
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self, failure: Option<Failure>) {
+        self.last().refused = failure;
+    }
+
     fn waiting(&self, on: String) {
+        self.last().on = Some(on.clone());
         // The receiver outlives all steps, except after a second interruption, when nobody reads.
         let _ = self.events.send(Event::Waiting { address: self.step.address.clone(), on });
     }

@@ -338,6 +338,6 @@ fn a_secret_is_never_in_a_message() {
     let shown = crate::diagnostic::render(&checked.diagnostics, &sources, false);
     assert!(shown.contains("error[plain_secret]") && !shown.contains("hunter2"), "{shown}");
     let line = sources.files[0].text.lines().position(|line| line.contains("hunter2")).unwrap() + 1;
-    assert!(shown.contains(&format!("it stands in environments/production.yaml, line {line};")), "{shown}");
+    assert!(shown.contains(&format!("--> environments/production.yaml:{line}\n")), "{shown}");
     assert!(!serde_json::to_string(&checked.findings).unwrap().contains("hunter2"));
 }

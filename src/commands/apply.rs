@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use tokio::sync::watch;
 
 use super::history::{self, Under};
-use super::plan::{Saved, show};
+use super::plan::{read, show};
 use super::session::{self, Session};
 use super::{Ended, Format, Selection, Source, give_back, print, say};
 use crate::address::Address;
@@ -75,7 +75,7 @@ impl Writing {
 
 pub async fn run(arguments: &Arguments) -> Result<Ended> {
     let file = Path::new(&arguments.env);
-    let saved = if file.is_file() { Some(Saved::read(file)?) } else { None };
+    let saved = if file.is_file() { Some(read(file)?) } else { None };
     let mut findings = Vec::new();
     let (session, desired, again) = if let Some(saved) = &saved {
         let session = Session::connect(&saved.desired.account, &saved.desired.region).await?;
@@ -250,7 +250,7 @@ async fn carry_out(
     progress.end();
     listening.abort();
     if writing.format == Format::Text {
-        print(&report::outcome(&report, started.elapsed(), again));
+        print(&report::outcome(&report, &plan.environment, started.elapsed(), again));
         if report.is_success() && !plan.awaits_release.is_empty() {
             print(&report::awaits_release(plan));
         }

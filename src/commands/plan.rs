@@ -1,17 +1,13 @@
 //! `infra plan ENV`
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
-use serde::{Deserialize, Serialize};
+use anyhow::{Context as _, Result, anyhow};
 
 use super::session::{self, Session};
 use super::{Ended, Format, Selection, Source, print, say};
-use crate::address::Address;
 use crate::check::Finding;
-use crate::desired::Desired;
-use crate::plan::{Basis, Plan};
+use crate::plan::{Plan, Saved};
 use crate::report;
 
 #[derive(clap::Args)]
@@ -32,29 +28,10 @@ pub struct Arguments {
     save: Option<PathBuf>,
 }
 
-/// What `--save` writes: enough to plan again and see whether the world has moved.
-#[derive(Serialize, Deserialize)]
-pub struct Saved {
-    version: u32,
-    pub digest: String,
-    pub basis: Basis,
-    pub targets: BTreeSet<Address>,
-    pub excluded: BTreeSet<Address>,
-    pub desired: Desired,
-}
-
-const VERSION: u32 = 2;
-
-impl Saved {
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let saved: Self =
-            serde_json::from_str(&text).with_context(|| format!("{} is not a saved plan", path.display()))?;
-        if saved.version != VERSION {
-            bail!("{} is a plan of version {}; this program reads {VERSION}", path.display(), saved.version);
-        }
-        Ok(saved)
-    }
+/// Reads what `--save` wrote.
+pub fn read(path: &Path) -> Result<Saved> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Saved::parse(&text).map_err(|why| anyhow!("{} {why}", path.display()))
 }
 
 pub async fn run(arguments: &Arguments) -> Result<Ended> {
@@ -68,7 +45,7 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
         let Selection { targets, excluded } = arguments.selection.clone();
         let (targets, excluded) = (targets.into_iter().collect(), excluded.into_iter().collect());
         let (digest, basis) = (plan.digest.clone(), plan.basis.clone());
-        let saved = Saved { version: VERSION, digest, basis, targets, excluded, desired };
+        let saved = Saved::new(digest, basis, targets, excluded, desired);
         std::fs::write(path, serde_json::to_string_pretty(&saved)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         say(&format!("Saved. Apply just this with: infra apply {}", path.display()));

@@ -18,6 +18,7 @@ use crate::kinds;
 use crate::live::{self, Place};
 use crate::plan::{Plan, Snapshot};
 use crate::value::{Fields, Outputs};
+use crate::{remedy, report};
 
 /// A connection to the account that an environment names.
 pub struct Session {
@@ -32,7 +33,7 @@ pub fn load(source: &Source, name: &str) -> Result<Loaded> {
     if !path.exists() {
         bail!("there is no {}{}", path.display(), others(source));
     }
-    let read = |path: &str| std::fs::read_to_string(path);
+    let read = |path: &str| std::fs::read(path).and_then(environment::extends::text);
     match environment::load(&path.to_string_lossy(), &source.vars, &read) {
         Ok(loaded) => {
             if !loaded.warnings.is_empty() {
@@ -218,13 +219,12 @@ impl Session {
 /// What to say when AWS could not be read.
 pub fn unread(failures: Vec<Failure>) -> anyhow::Error {
     let lines: BTreeSet<String> = failures.iter().map(ToString::to_string).collect();
-    let lines: Vec<String> = lines.into_iter().collect();
+    let remedies = failures.iter().filter_map(|failure| remedy::of(failure, None, None));
+    let remedies: BTreeSet<String> = remedies.map(|remedy| format!("to do: {remedy}")).collect();
+    let lines: Vec<String> = lines.iter().chain(&remedies).cloned().collect();
     anyhow::anyhow!("AWS could not be read, so nothing is planned:\n  {}", lines.join("\n  "))
 }
 
 fn unreachable_aws(failure: Failure) -> anyhow::Error {
-    anyhow::anyhow!(
-        "AWS did not say who we are: {failure}\n  sign in first: `aws sso login`, a role in CI, or AWS_ACCESS_KEY_ID and \
-         AWS_SECRET_ACCESS_KEY"
-    )
+    anyhow::anyhow!("AWS did not say who we are: {}", report::error(&failure, None))
 }

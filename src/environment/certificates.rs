@@ -36,6 +36,9 @@ pub struct Certificate {
 impl Certificate {
     pub(super) fn check(&self, name: &str, rules: &mut Rules<'_>) {
         let path = ["certificates", name];
+        if let Some(arn) = &self.arn {
+            check_place(arn.as_str(), name, rules);
+        }
         let error = match (&self.domain, &self.arn) {
             (Some(_), Some(_)) => {
                 Diagnostic::error("certificate", format!("`certificates.{name}` has both `domain` and `arn`"))
@@ -59,5 +62,22 @@ impl Certificate {
             _ => return,
         };
         rules.report(error);
+    }
+}
+
+/// A load balancer takes certificates of its own account and region only.
+fn check_place(arn: &str, name: &str, rules: &mut Rules<'_>) {
+    let mut parts = arn.split(':').skip(3);
+    for field in ["region", "account"] {
+        let (Some(there), Some(here)) = (parts.next(), rules.tree.get(&[field])) else { return };
+        let Some(here_text) = here.text() else { return };
+        if !there.is_empty() && !there.contains("${") && there != here_text {
+            let message = format!("the certificate is of the {field} {there}, and this environment of {here_text}");
+            let error = Diagnostic::error("certificate", message);
+            let error = error.at(rules.tree.place_of(&["certificates", name, "arn"]), "").related(here.place, "");
+            rules.report(
+                error.help(format!("name a certificate of the same {field}, or write `domain` to have one issued")),
+            );
+        }
     }
 }

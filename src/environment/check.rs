@@ -5,18 +5,19 @@
 
 use std::ops::Range;
 
-use regex::Regex;
 use serde_json::Value;
 
+use super::advice::{Fix, fix};
 use super::references::has_reference;
-use super::shape::{Shape, join_lines};
+use super::shape::{Shape, regex};
 use super::types::Duration;
-use super::words::{as_yaml, first_sentence, join, kind, nearest, show};
+use super::words::{FEW, as_yaml, first_sentence, join, kind, meant, nearest, show, showing};
 pub use super::words::{list, suggest};
 use crate::diagnostic::Diagnostic;
+use crate::source::syntax::code_point;
 use crate::source::{Entry, Node, Place, Tree};
 
-/// All that is wrong with a node by a schema. The path is the node's own, for the messages.
+/// All that is wrong with a node by a schema, of which the lines of descriptions are joined. The path is the node's own, for the messages.
 #[must_use]
 pub fn check_schema(node: &Node, schema: &Value, path: &[String]) -> Vec<Diagnostic> {
     findings(node, schema, path).into_iter().map(|finding| finding.diagnostic).collect()
@@ -33,9 +34,7 @@ pub struct Finding {
 pub fn findings(node: &Node, schema: &Value, path: &[String]) -> Vec<Finding> {
     let mut checker = Checker { path: path.to_vec(), found: Vec::new() };
     let place = Place { end: node.place.start, ..node.place };
-    let mut schema = schema.clone();
-    join_lines(&mut schema);
-    checker.node(node, place, &Shape::new(&schema, &schema));
+    checker.node(node, place, &Shape::new(schema, schema));
     checker.found
 }
 
@@ -74,9 +73,10 @@ impl Checker {
         self.found.push(Finding { path: self.path.clone(), diagnostic });
     }
 
-    /// The last part of the path, for an example line.
-    fn field(&self) -> &str {
-        self.path.iter().rev().find(|part| part.parse::<usize>().is_err()).map_or("value", String::as_str)
+    /// The last part of the path that is no index, for an example line; nothing at the top.
+    fn field(&self) -> Option<&str> {
+        let named = self.path.iter().rev().find(|part| part.parse::<usize>().is_err());
+        named.or(self.path.last()).map(String::as_str)
     }
 
     fn wrong_type(&mut self, node: &Node, key: Place, shape: &Shape<'_>) {
@@ -85,60 +85,33 @@ impl Checker {
             Tree::Map(_) | Tree::List(_) | Tree::Null => key,
             _ => node.place,
         };
-        if node.text().is_some_and(has_reference) {
+        if !self.path.is_empty() && node.text().is_some_and(has_reference) {
             self.no_reference(place);
             return;
         }
-        let Fix { expected, label, help } = self.fix(node, shape);
-        let message = format!("{what} must be {expected}, not {}", kind(&node.value));
+        if self.too_large(node, shape) {
+            return;
+        }
+        let Fix { expected, label, help } = fix(node, shape, self.field());
+        let message = match &node.value {
+            Tree::Null if self.path.is_empty() => "the file is empty".to_owned(),
+            Tree::Number(number) if shape.text("title").is_some() && expected != "text" => {
+                format!("{what} must be {expected}, not the number {number}")
+            }
+            value => format!("{what} must be {expected}, not {}", kind(value)),
+        };
         self.report(with_help(Diagnostic::error("wrong_type", message).at(place, label), help));
     }
 
-    /// What to say about a value of the wrong type.
-    fn fix(&self, node: &Node, shape: &Shape<'_>) -> Fix {
-        let alternatives = shape.alternatives();
-        let wants = |name: &str| alternatives.iter().any(|one| one.is(name));
-        let fits = |value: &Tree| *value != Tree::Null && alternatives.iter().any(|one| one.accepts(value));
-        let field = self.field();
-        let example = shape.line(field).map(|line| format!("for instance `{line}`"));
-        let about = shape.text("description").map(|text| text.trim_end_matches('.').to_owned());
-        let (expected, label, help) = (shape.describe(), String::new(), example.clone().or(about));
-        let fix = |label: &str, help: Option<String>| Fix { expected: expected.clone(), label: label.to_owned(), help };
-        match &node.value {
-            Tree::Number(_) | Tree::Bool(_) if wants("string") => {
-                let written = node.to_json().to_string();
-                let pattern = shape.text("pattern").or_else(|| alternatives.iter().find_map(|one| one.text("pattern")));
-                if pattern.is_none_or(|pattern| mismatch(pattern, &written).is_none()) {
-                    return Fix { expected: "text".to_owned(), label: "put it in quotes".to_owned(), help: example };
-                }
-                let format = shape.format().or_else(|| alternatives.iter().find_map(Shape::format));
-                fix(format.unwrap_or_default(), help)
-            }
-            Tree::Text(text) if fits(&crate::source::scalar(text)) => fix(&format!("remove the quotes: {text}"), None),
-            Tree::Text(text) if wants("boolean") && matches!(text.as_str(), "yes" | "on") => fix("write `true`", None),
-            Tree::Text(text) if wants("boolean") && matches!(text.as_str(), "no" | "off") => fix("write `false`", None),
-            Tree::Null if self.path.is_empty() => {
-                fix("the file is empty", Some("begin with `project: NAME`".to_owned()))
-            }
-            Tree::Null if wants("object") => {
-                fix("nothing follows", Some(format!("write `{field}: {{}}` for an empty one, or remove the line")))
-            }
-            Tree::Null => fix("nothing follows", help),
-            Tree::Text(text) if alternatives.iter().all(|one| one.is("array")) => {
-                let items: Vec<&str> = text.split([' ', ',']).filter(|item| !item.is_empty()).collect();
-                fix("", Some(format!("write `[{}]`", items.join(", "))))
-            }
-            Tree::List(_) if wants("object") => {
-                fix("", Some("write `name: ...` lines in place of `- ...` ones".to_owned()))
-            }
-            _ => match alternatives.iter().find_map(Shape::properties) {
-                Some(fields) => {
-                    let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-                    fix("", Some(format!("it has the fields {}", list(&names).replace(" or ", " and "))))
-                }
-                None => Fix { expected, label, help },
-            },
+    /// A number beyond all whole numbers is one that is too large, rather than one with decimals.
+    fn too_large(&mut self, node: &Node, shape: &Shape<'_>) -> bool {
+        let Tree::Number(number) = &node.value else { return false };
+        let Some(number) = number.as_f64().filter(|number| number.abs() > 1e15) else { return false };
+        let found = self.found.len();
+        if let Some(one) = shape.alternatives().iter().find(|one| one.is("integer")) {
+            self.number(node.place, number, shape, one);
         }
+        self.found.len() > found
     }
 
     fn no_reference(&mut self, place: Place) {
@@ -163,7 +136,7 @@ impl Checker {
             return;
         }
         let label = nearest(text, &words).map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-        let error = Diagnostic::error("unknown_word", format!("`{}` cannot be `{text}`", show(&self.path)));
+        let error = Diagnostic::error("unknown_word", format!("`{}` cannot be {}", show(&self.path), showing(text)));
         self.report(error.at(place, label).help(format!("write {}", list(&words))));
     }
 
@@ -189,9 +162,10 @@ impl Checker {
 
     fn wrong_format(&mut self, place: Place, text: &str, blame: Blame, shape: &Shape<'_>, one: &Shape<'_>) {
         let what = show(&self.path);
-        let message = match shape.text("title").or_else(|| one.text("title")) {
-            Some(title) => format!("`{what}` must be {title}, not `{text}`"),
-            None => format!("`{what}` cannot be `{text}`"),
+        let title = shape.text("title").or_else(|| one.text("title"));
+        let message = match title {
+            Some(title) => format!("`{what}` must be {title}, not {}", showing(text)),
+            None => format!("`{what}` cannot be {}", showing(text)),
         };
         let format = shape.format().or_else(|| one.format());
         let example =
@@ -200,8 +174,11 @@ impl Checker {
         let error = Diagnostic::error("wrong_format", message);
         self.report(match (blame.character, format) {
             (Some(blame), _) => {
-                let label = format!("`{}` cannot stand here", &text[blame.clone()]);
+                let label = cannot_stand(&text[blame.clone()]);
                 with_help(error.at(part(place, text, blame), label), format.map(str::to_owned).or(own))
+            }
+            (None, Some(_)) if title.is_some_and(|title| title.contains("range")) && is_address(text) => {
+                error.at(place, format!("one address is `{text}/32`"))
             }
             (None, Some(format)) => with_help(error.at(place, format), own.or(example)),
             (None, None) => with_help(error.at(place, example.unwrap_or_default()), own),
@@ -289,6 +266,7 @@ impl Checker {
 
     fn entries(&mut self, entries: &[Entry], key: Place, shape: &Shape<'_>, all: &[&Shape<'_>]) {
         let names = shape.get("propertyNames").map(|schema| shape.sub(schema));
+        let mut listed = false;
         for entry in entries {
             self.path.push(entry.key.clone());
             match (shape.property(&entry.key), &names) {
@@ -300,7 +278,7 @@ impl Checker {
                         }
                         self.node(&entry.value, entry.key_place, &field);
                     }
-                    None => self.unknown(entry, all),
+                    None => listed |= self.unknown(entry, all, listed),
                 },
             }
             self.path.pop();
@@ -310,7 +288,7 @@ impl Checker {
         let given: Vec<&str> = entries
             .iter()
             .filter_map(|entry| {
-                if known.contains(&entry.key.as_str()) { Some(entry.key.as_str()) } else { nearest(&entry.key, &known) }
+                if known.contains(&entry.key.as_str()) { Some(entry.key.as_str()) } else { meant(&entry.key, &known) }
             })
             .collect();
         let missing: Vec<&str> = shape.required().into_iter().filter(|field| !given.contains(field)).collect();
@@ -338,10 +316,15 @@ impl Checker {
             let message = format!("`{text}` has {length} characters; {title} has at most {most}");
             Diagnostic::error("name_too_long", message).at(entry.key_place, "")
         } else if let Some(blame) = names.text("pattern").and_then(|pattern| mismatch(pattern, text)) {
-            let error = Diagnostic::error("name", format!("`{text}` is not {title}"));
+            let message = if text.is_empty() {
+                format!("the name is empty, which is not {title}")
+            } else {
+                format!("`{text}` is not {title}")
+            };
+            let error = Diagnostic::error("name", message);
             match blame.character {
                 Some(blame) => {
-                    let label = format!("`{}` cannot stand here", &text[blame.clone()]);
+                    let label = cannot_stand(&text[blame.clone()]);
                     error.at(part(entry.key_place, text, blame), label)
                 }
                 None => error.at(entry.key_place, ""),
@@ -355,15 +338,19 @@ impl Checker {
         ));
     }
 
-    fn unknown(&mut self, entry: &Entry, all: &[&Shape<'_>]) {
+    /// Reports a field that is not known. Returns whether the known ones were listed, which is enough once a map.
+    fn unknown(&mut self, entry: &Entry, all: &[&Shape<'_>], listed: bool) -> bool {
         let known: Vec<&str> =
             all.iter().filter_map(|one| one.properties()).flatten().map(|(name, _)| name.as_str()).collect();
         let parent = &self.path[..self.path.len() - 1];
         let of = if parent.is_empty() { String::new() } else { format!(" in `{}`", show(parent)) };
         let (label, help) = suggest(&entry.key, &known);
-        let error =
-            Diagnostic::error("unknown_field", format!("unknown field `{}`{of}", entry.key)).at(entry.key_place, label);
+        let error = Diagnostic::error("unknown_field", format!("unknown field {}{of}", showing(&entry.key)))
+            .at(entry.key_place, label);
+        let help = help.filter(|_| !listed || known.len() <= FEW);
+        let lists = help.is_some();
         self.report(with_help(error, help));
+        lists
     }
 
     fn missing(&mut self, missing: &[&str], key: Place, shape: &Shape<'_>) {
@@ -374,7 +361,8 @@ impl Checker {
             .filter_map(|name| {
                 let field = shape.property(name)?;
                 let example = field.line(name).unwrap_or_else(|| format!("{name}: ..."));
-                Some(format!("`{example}` ({})", first_sentence(field.text("description").unwrap_or_default())))
+                let about = first_sentence(field.text("description").unwrap_or_default());
+                Some(if about.is_empty() { format!("`{example}`") } else { format!("`{example}` ({about})") })
             })
             .collect();
         let error = Diagnostic::error("missing_field", format!("{of} lacks {}", join(&quoted, "and"))).at(key, "");
@@ -382,11 +370,17 @@ impl Checker {
     }
 }
 
-/// What to say about a value of the wrong type: what is expected, the label, and the help.
-struct Fix {
-    expected: String,
-    label: String,
-    help: Option<String>,
+/// Letters of other alphabets look like ours.
+fn cannot_stand(letter: &str) -> String {
+    match letter.chars().next() {
+        Some(char) if !char.is_ascii() => format!("`{char}` ({}) cannot stand here", code_point(char)),
+        _ => format!("`{letter}` cannot stand here"),
+    }
+}
+
+/// Whether this is one address, rather than the beginning of a range.
+fn is_address(text: &str) -> bool {
+    text.parse::<std::net::Ipv4Addr>().is_ok() && !text.ends_with(".0")
 }
 
 fn with_help(diagnostic: Diagnostic, help: Option<String>) -> Diagnostic {
@@ -408,17 +402,21 @@ fn part(place: Place, text: &str, part: Range<usize>) -> Place {
 }
 
 /// Why a text does not match a pattern.
-struct Blame {
+pub(super) struct Blame {
     /// The character that the text would match without, if there is one.
     character: Option<Range<usize>>,
 }
 
 /// Why a text does not match a pattern; nothing if it does. A pattern that cannot be compiled is the program's mistake,
 /// not the user's, and matches.
-fn mismatch(pattern: &str, text: &str) -> Option<Blame> {
-    let regex = Regex::new(pattern).ok()?;
+pub(super) fn mismatch(pattern: &str, text: &str) -> Option<Blame> {
+    let regex = regex(pattern)?;
     if regex.is_match(text) {
         return None;
+    }
+    // To try all of a text that is no word of a file takes too long.
+    if text.len() > 300 {
+        return Some(Blame { character: None });
     }
     // Digits are left out: a number that is too large would match with any of its digits gone.
     let suspects = || text.char_indices().filter(|(_, char)| !char.is_ascii_digit());

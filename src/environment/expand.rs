@@ -26,6 +26,7 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 
+use super::shape::join_lines;
 use super::{EnvironmentFile, check_schema, file, nearest};
 use crate::address::{Address, Identity, PROTECT};
 use crate::desired::{Resource, Wrong};
@@ -44,11 +45,16 @@ pub struct Facts {
     pub existing: BTreeMap<String, Outputs>,
 }
 
-/// The kinds that AWS can tag.
-static TAGGABLE: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
-    let taggable = |info: &&Info| (info.schema)().to_value().pointer("/properties/tags").is_some();
-    kinds::ALL.iter().filter(taggable).map(|info| info.name).collect()
+/// The schemas of all kinds, as raw resources.
+static SCHEMAS: LazyLock<BTreeMap<&str, serde_json::Value>> = LazyLock::new(|| {
+    let schema = |info: &Info| (info.name, raw_schema(info));
+    kinds::ALL.iter().map(schema).collect()
 });
+
+/// Whether AWS can tag resources of a kind.
+fn is_taggable(kind: &str) -> bool {
+    SCHEMAS.get(kind).is_some_and(|schema| schema.pointer("/properties/tags").is_some())
+}
 
 /// A file on its way to resources.
 pub(super) struct Expansion<'a> {
@@ -59,16 +65,38 @@ pub(super) struct Expansion<'a> {
     wrong: Vec<Wrong>,
     /// What is wrong with the fields of raw resources, at their places.
     found: Vec<Diagnostic>,
+    /// What would be there but for a mistake that has been reported: nobody needs to hear that it is missing.
+    broken: BTreeSet<Address>,
+}
+
+/// What a file makes, and what is wrong with it.
+pub(super) struct Expanded {
+    pub resources: Vec<Resource>,
+    pub wrong: Vec<Wrong>,
+    pub found: Vec<Diagnostic>,
+    broken: BTreeSet<Address>,
+}
+
+impl Expanded {
+    /// Whether something is missing only because of a mistake that has been reported.
+    pub fn explains(&self, missing: &Address) -> bool {
+        // How many subnets there are is up to the network.
+        let network = || self.wrong.iter().any(|wrong| wrong.path.first().is_some_and(|first| first == "network"));
+        self.broken.contains(missing) || (missing.kind == "subnet" && network())
+    }
 }
 
 /// All resources of a file, and all that is wrong with how its parts fit together.
-pub(super) fn expand(
-    file: &EnvironmentFile,
-    name: &str,
-    tree: &Node,
-    facts: &Facts,
-) -> (Vec<Resource>, Vec<Wrong>, Vec<Diagnostic>) {
-    let mut expansion = Expansion { file, name, facts, resources: Vec::new(), wrong: Vec::new(), found: Vec::new() };
+pub(super) fn expand(file: &EnvironmentFile, name: &str, tree: &Node, facts: &Facts) -> Expanded {
+    let mut expansion = Expansion {
+        file,
+        name,
+        facts,
+        resources: Vec::new(),
+        wrong: Vec::new(),
+        found: Vec::new(),
+        broken: BTreeSet::new(),
+    };
     network::expand(&mut expansion);
     keys::expand(&mut expansion);
     buckets::expand(&mut expansion);
@@ -88,7 +116,8 @@ pub(super) fn expand(
     expansion.raw(tree);
     alarms::expand(&mut expansion, tree);
     dashboards::expand(&mut expansion);
-    (expansion.resources, expansion.wrong, expansion.found)
+    let Expansion { resources, wrong, found, broken, .. } = expansion;
+    Expanded { resources, wrong, found, broken }
 }
 
 impl Expansion<'_> {
@@ -114,7 +143,7 @@ impl Expansion<'_> {
         if self.file.protects(origin) {
             tags.insert(PROTECT.to_owned(), Value::text("true"));
         }
-        if !tags.is_empty() && TAGGABLE.contains(address.kind.as_str()) {
+        if !tags.is_empty() && is_taggable(&address.kind) {
             fields.insert("tags".to_owned(), Value::Map(tags));
         }
         let origin = origin.iter().map(|part| (*part).to_owned()).collect();
@@ -123,7 +152,7 @@ impl Expansion<'_> {
 
     fn wrong(&mut self, path: &[&str], message: impl Into<String>, help: Option<String>) {
         let path = path.iter().map(|part| (*part).to_owned()).collect();
-        self.wrong.push(Wrong { path, message: message.into(), help, reference: None });
+        self.wrong.push(Wrong { help, ..Wrong::new(path, message) });
     }
 
     /// Says that a part of the file asks for what this release does not do, rather than leaving it out in silence.
@@ -149,27 +178,36 @@ impl Expansion<'_> {
             let origin = ["resources", key.as_str()];
             let known = match key.parse::<Address>() {
                 Ok(address) => kinds::find(&address.kind).map(|info| (address, info)).ok_or_else(|| no_kind(key)),
-                Err(error) => Err((error.to_string(), None)),
+                Err(error) => {
+                    let help = "the name has lower-case letters, digits, `-` and `_`".to_owned();
+                    Err((error.to_string(), Some(help)))
+                }
             };
             let (address, info) = match known {
                 Ok(known) => known,
                 Err((message, help)) => {
                     self.wrong(&origin, message, help);
+                    self.broken.extend(meant(key));
                     continue;
                 }
             };
             let path = origin.map(str::to_owned);
-            let schema = raw_schema(info);
-            if let Some(node) = tree.get(&origin) {
-                let found = check_schema(node, &schema, &path);
+            if let (Some(node), Some(schema)) = (tree.get(&origin), SCHEMAS.get(info.name)) {
+                let found = check_schema(node, schema, &path);
                 if !found.is_empty() {
-                    self.found.extend(found);
+                    let secret = |one: &Diagnostic| info.name == "secret" && one.code == Some("unknown_field");
+                    let shown = found.into_iter().map(|one| if secret(&one) { one.hidden() } else { one });
+                    self.found.extend(shown);
+                    self.broken.insert(address);
                     continue;
                 }
             }
-            if let Value::Map(mut fields) = self.referring(json, &path) {
-                fields.remove(file::PROTECT);
-                self.insert(address, &origin, fields);
+            match self.referring(json, &path) {
+                Value::Map(mut fields) => {
+                    fields.remove(file::PROTECT);
+                    self.insert(address, &origin, fields);
+                }
+                _ => drop(self.broken.insert(address)),
             }
         }
     }
@@ -208,15 +246,38 @@ fn raw_schema(info: &Info) -> serde_json::Value {
     if let Some(fields) = schema["properties"].as_object_mut().filter(|fields| fields.contains_key("tags")) {
         fields.insert(file::PROTECT.to_owned(), json!({ "type": "boolean", "description": "Refuses to delete it." }));
     }
+    join_lines(&mut schema);
     schema
 }
 
 fn no_kind(key: &str) -> (String, Option<String>) {
     let kind = key.split('.').next().unwrap_or_default();
     let names: Vec<&str> = kinds::ALL.iter().map(|info| info.name).collect();
-    let help = match nearest(kind, &names) {
+    let help = match near_kind(kind) {
+        _ if EnvironmentFile::sections().contains(&kind) => {
+            format!("`{kind}` is a section, which stands at the top of the file")
+        }
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("there are {}", names.join(", ")),
     };
     (format!("there is no kind `{kind}`"), Some(help))
+}
+
+/// The kind that was probably meant, also by Terraform's name of it.
+fn near_kind(kind: &str) -> Option<&'static str> {
+    let names: Vec<&str> = kinds::ALL.iter().map(|info| info.name).collect();
+    let plain = kind.trim_start_matches("aws_");
+    names
+        .iter()
+        .find(|name| **name == plain)
+        .copied()
+        .or_else(|| crate::terraform::kind(kind))
+        .or_else(|| nearest(plain, &names))
+}
+
+/// The addresses that the key of a raw resource may have been meant for.
+fn meant(key: &str) -> Vec<Address> {
+    let Some((kind, name)) = key.split_once('.') else { return Vec::new() };
+    let kinds = [Some(kind), near_kind(kind)].into_iter().flatten();
+    kinds.map(|kind| Address::new(kind, name)).collect()
 }

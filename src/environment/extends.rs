@@ -31,11 +31,9 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn file(&mut self, name: &str, from: Option<Place>) -> Result<Node, Vec<Diagnostic>> {
-        let text = (self.read)(name).map_err(|error| {
-            let error = Diagnostic::error("unreadable", format!("cannot read {name}: {error}"));
-            vec![from.map_or_else(|| error.clone(), |place| error.clone().at(place, "named here"))]
-        })?;
-        let file = self.sources.add(name, text);
+        let text = (self.read)(name).map_err(|error| vec![unreadable(name, &error, from, self.sources)])?;
+        // What some editors put in front is no part of the text.
+        let file = self.sources.add(name, text.strip_prefix('\u{feff}').unwrap_or(&text));
         let mut tree = parse(self.sources, file)?;
         self.chain.push((name.to_owned(), None));
         let Some(extends) = tree.entry("extends").cloned() else { return Ok(tree) };
@@ -71,6 +69,41 @@ impl Reader<'_> {
             return Err(Box::new(Diagnostic::error("extends_depth", message).at(place, "")));
         }
         Ok(())
+    }
+}
+
+/// A text from a file's bytes; the error says which line is none.
+///
+/// # Errors
+/// Bytes that are not UTF-8.
+pub fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.split(|byte| *byte == b'\n').count();
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not text in UTF-8"))
+    })
+}
+
+fn unreadable(name: &str, error: &io::Error, from: Option<Place>, sources: &Sources) -> Diagnostic {
+    let named = from.map(|place| sources.text(place)).unwrap_or_default();
+    let (message, help) = match error.kind() {
+        _ if named.contains("://") => ("only a file beside this one can be extended".to_owned(), None),
+        io::ErrorKind::NotFound if named.contains('\\') => {
+            (format!("there is no file {name}"), Some("write `/` between folders, on Windows too"))
+        }
+        io::ErrorKind::NotFound => (format!("there is no file {name}"), None),
+        io::ErrorKind::IsADirectory => (format!("{name} is a folder"), Some("name the file in it")),
+        io::ErrorKind::InvalidData => (format!("cannot read {name}: {error}"), Some("save the file as UTF-8")),
+        _ => (format!("cannot read {name}: {error}"), None),
+    };
+    let error = Diagnostic::error("unreadable", message);
+    let error = match from {
+        Some(place) => error.at(place, "named here"),
+        None => error,
+    };
+    match help {
+        Some(help) => error.help(help),
+        None => error,
     }
 }
 

@@ -36,6 +36,10 @@ use crate::diagnostic::Diagnostic;
 /// What a raw resource has beside the fields of its kind.
 pub(super) const PROTECT: &str = "protect";
 
+/// Regions have names of a few words, so that a slip of the pen is found.
+const REGION: &str =
+    "^[a-z]{2}(-[a-z]+)?-(north|south|east|west|central|northeast|northwest|southeast|southwest)-[0-9]{1,2}$";
+
 /// An environment: everything of one project that lives and dies together, such as production.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -49,11 +53,12 @@ pub struct EnvironmentFile {
     #[schemars(regex(pattern = "^[0-9]{12}$"), title = "an account number", example = &"123456789012")]
     pub account: String,
     /// The AWS region, such as `us-east-1`. It cannot be changed later.
-    #[schemars(regex(pattern = "^[a-z]{2}(-[a-z]+)+-[0-9]$"), title = "a valid region", example = &"us-east-1")]
+    #[schemars(regex(pattern = REGION), title = "a valid region", example = &"us-east-1")]
     pub region: String,
     /// Another file that this one builds on, relative to this one. Maps are merged, all else is replaced, and `null`
     /// removes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"base.yaml")]
     pub extends: Option<String>,
     /// Variables and their defaults: `${var.NAME}` takes its value from `--var NAME=VALUE`, else from here. One that is
     /// `null` must be given.
@@ -203,6 +208,7 @@ impl EnvironmentFile {
             ("databases", !self.databases.is_empty()),
             ("jobs", !self.jobs.is_empty()),
             ("caches", !self.caches.is_empty()),
+            ("load_balancers", !self.load_balancers.is_empty()),
         ];
         let network =
             self.network.is_some() || wrong.iter().any(|path| path.first().is_some_and(|first| first == "network"));
@@ -232,6 +238,11 @@ impl EnvironmentFile {
             ["resources", address, ..] => self.resources.get(address).is_some_and(|one| one[PROTECT] == true),
             _ => false,
         }
+    }
+
+    /// The names of all sections.
+    pub(super) fn sections() -> Vec<&'static str> {
+        super::SCHEMA["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
     }
 
     fn check_tags(&self, rules: &mut Rules<'_>) {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rules::Rules;
+use super::secret_rules;
 use super::service_rules::check_size;
 use super::services::{Architecture, Health, Service, Statement, variable_names};
 use super::types::{Duration, Text};
@@ -128,6 +129,10 @@ impl Job {
                     rules.known("databases", database, &["jobs", name, "egress", &at.to_string()]);
                 }
             }
+        }
+        secret_rules::check(of, (&self.environment, &self.secrets), rules);
+        for (field, texts) in [("command", &self.command), ("entrypoint", &self.entrypoint)] {
+            secret_rules::check_arguments(&["jobs", name, field], texts.as_deref().unwrap_or_default(), rules);
         }
         for key in self.environment.keys().filter(|key| self.secrets.contains_key(*key)) {
             let message = format!("the variable `{key}` stands in both `environment` and `secrets`");

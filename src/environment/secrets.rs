@@ -9,9 +9,14 @@ use super::rules::Rules;
 use super::types::Text;
 use crate::diagnostic::Diagnostic;
 
-/// A secret. Without `generate` and `json` its value is set by hand: `infra secrets set`.
+/// What to do in place of writing down the value of a secret.
+pub(super) const INSTEAD: &str = "the value of a secret does not stand in a file: write `{}` and set the value in Secrets Manager, \
+     or `{ generate: {} }` to have one made; what stood here is no secret any more";
+
+/// A secret. Without `generate` and `json` its value is set by hand, in Secrets Manager.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-instead" = INSTEAD))]
 pub struct Secret {
     /// Makes a random value once; `generate: {}` takes all defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::rules::Rules;
+use super::secret_rules;
 use super::services::Service;
 use crate::diagnostic::Diagnostic;
 
@@ -39,6 +40,11 @@ impl Service {
         self.check_count(name, rules);
         self.check_health(name, rules);
         self.check_route(name, rules);
+        secret_rules::check(["services", name], (&self.environment, &self.secrets), rules);
+        for (field, texts) in [("command", &self.command), ("entrypoint", &self.entrypoint)] {
+            let path = ["services", name, field];
+            secret_rules::check_arguments(&path, texts.as_deref().unwrap_or_default(), rules);
+        }
         for (at, other) in self.egress.iter().enumerate() {
             let (databases, caches) = (rules.names("databases"), rules.names("caches"));
             let cache = caches.contains(&other.as_str()) || (databases.is_empty() && !caches.is_empty());

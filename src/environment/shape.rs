@@ -1,5 +1,9 @@
 //! A JSON schema at one node, with its `$ref` followed and its alternatives apart.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::words::{as_yaml, join, list};
@@ -20,6 +24,14 @@ pub fn join_lines(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(join_lines),
         _ => {}
     }
+}
+
+/// A pattern of a schema, made once: to make one takes longer than to use it. A pattern that cannot be compiled is the
+/// program's mistake, and a test finds it.
+pub fn regex(pattern: &str) -> Option<Regex> {
+    static KNOWN: LazyLock<Mutex<HashMap<String, Option<Regex>>>> = LazyLock::new(Mutex::default);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).ok()).clone()
 }
 
 /// A schema that takes everything.
@@ -136,10 +148,8 @@ impl<'a> Shape<'a> {
     /// The schema of keys that are not fields: `None` where they are refused.
     pub fn other(&self, key: &str) -> Option<Self> {
         let patterns = self.get("patternProperties").and_then(Value::as_object);
-        let matching = patterns
-            .into_iter()
-            .flatten()
-            .find(|(pattern, _)| regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(key)));
+        let matching =
+            patterns.into_iter().flatten().find(|(pattern, _)| regex(pattern).is_some_and(|regex| regex.is_match(key)));
         match (matching, self.get("additionalProperties")) {
             (Some((_, schema)), _) => Some(self.sub(schema)),
             (None, Some(Value::Bool(false))) => None,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::references::next_mark;
+use super::references::{has_reference, next_mark};
 use super::words::suggest;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Node, Place, Sources, Tree, scalar};
@@ -12,10 +12,13 @@ pub struct Replaced {
     pub diagnostics: Vec<Diagnostic>,
     /// The nodes whose variables have no value: complaints about these nodes' types would only repeat that.
     pub broken: Vec<Vec<String>>,
+    /// The nodes that are one variable and nothing else, and its value as it was written.
+    pub filled: BTreeMap<Vec<String>, String>,
 }
 
 struct Variable {
-    value: Tree,
+    /// Nothing where the declaration is wrong, about which there is a complaint already.
+    value: Option<Tree>,
     /// How the value is written, which is what stands in for it within other text: `1.10` stays `1.10`.
     text: String,
 }
@@ -35,10 +38,15 @@ pub fn replace(tree: &mut Node, given: &[(String, String)], sources: &Sources) -
             Tree::Null => continue,
             _ => sources.text(node.place).to_owned(),
         };
-        known.insert(name.clone(), Variable { value: node.value.clone(), text });
+        let wrong = match &node.value {
+            Tree::Text(text) => has_reference(text),
+            Tree::List(_) | Tree::Map(_) => true,
+            _ => false,
+        };
+        known.insert(name.clone(), Variable { value: (!wrong).then(|| node.value.clone()), text });
     }
     for (name, text) in given {
-        known.insert(name.clone(), Variable { value: scalar(text), text: text.clone() });
+        known.insert(name.clone(), Variable { value: Some(scalar(text)), text: text.clone() });
     }
     let mut walk = Walk {
         known: &known,
@@ -47,6 +55,7 @@ pub fn replace(tree: &mut Node, given: &[(String, String)], sources: &Sources) -
         used: BTreeSet::new(),
         undefined: BTreeMap::new(),
         broken: Vec::new(),
+        filled: BTreeMap::new(),
     };
     if let Tree::Map(entries) = &mut tree.value {
         for entry in entries.iter_mut().filter(|entry| !matches!(entry.key.as_str(), "vars" | "extends" | "requires")) {
@@ -55,14 +64,18 @@ pub fn replace(tree: &mut Node, given: &[(String, String)], sources: &Sources) -
             walk.path.pop();
         }
     }
-    let Walk { used, undefined, broken, .. } = walk;
+    let Walk { used, undefined, broken, filled, .. } = walk;
+    let mentioned = |name: &str| {
+        let sections = tree.entries().iter().filter(|entry| entry.key != "vars");
+        sections.into_iter().any(|entry| mentions(&entry.value, name))
+    };
     let names: Vec<&str> = declared.iter().map(|(name, ..)| name.as_str()).collect();
     let mut diagnostics = undefined_variables(undefined, &names);
     for (name, place, node) in &declared {
         if node.value == Tree::Null && !known.contains_key(name) {
             let error = Diagnostic::error("variable_without_value", format!("the variable `{name}` has no value"));
             diagnostics.push(error.at(*place, "it has no default").help(format!("pass `--var {name}=VALUE`")));
-        } else if !used.contains(name) {
+        } else if !used.contains(name) && !mentioned(name) {
             let warning = Diagnostic::warning("unused_variable", format!("nothing uses the variable `{name}`"));
             diagnostics
                 .push(warning.at(*place, "").help(format!("remove it, or write `${{var.{name}}}` where it belongs")));
@@ -78,7 +91,24 @@ pub fn replace(tree: &mut Node, given: &[(String, String)], sources: &Sources) -
             [Some(label).filter(|label| !label.is_empty()), help].into_iter().flatten().collect::<Vec<_>>().join("; ");
         diagnostics.push(if help.is_empty() { error } else { error.help(help) });
     }
-    Replaced { diagnostics, broken }
+    Replaced { diagnostics, broken, filled }
+}
+
+/// Whether a text still names the variable: in a reference that cannot be read, which is a mistake of its own.
+fn mentions(node: &Node, name: &str) -> bool {
+    let within = |text: &str| {
+        text.match_indices("var.").any(|(at, mark)| {
+            text[at + mark.len()..]
+                .strip_prefix(name)
+                .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_'))
+        })
+    };
+    match &node.value {
+        Tree::Text(text) => has_reference(text) && within(text),
+        Tree::List(items) => items.iter().any(|item| mentions(item, name)),
+        Tree::Map(entries) => entries.iter().any(|entry| mentions(&entry.value, name)),
+        _ => false,
+    }
 }
 
 /// One complaint for each name, with all places that use it. A declared variable without a value has its own one.
@@ -105,6 +135,7 @@ struct Walk<'a> {
     used: BTreeSet<String>,
     undefined: BTreeMap<String, Vec<Place>>,
     broken: Vec<Vec<String>>,
+    filled: BTreeMap<Vec<String>, String>,
 }
 
 impl Walk<'_> {
@@ -154,8 +185,13 @@ impl Walk<'_> {
                 continue;
             };
             self.used.insert(name.to_owned());
+            let Some(value) = &variable.value else {
+                self.broken.push(self.path.clone());
+                continue;
+            };
             if range == (0..text.len()) {
-                return Some(variable.value.clone());
+                self.filled.insert(self.path.clone(), variable.text.clone());
+                return Some(value.clone());
             }
             replaced.push_str(&text[copied..at]);
             replaced.push_str(&variable.text);

@@ -40,13 +40,51 @@ pub fn join(words: &[String], last: &str) -> String {
 }
 
 /// How many known words fit into a message before they hide it.
-const FEW: usize = 8;
+pub const FEW: usize = 8;
+
+/// What other tools call what has another name here: theirs, and the names of ours that it may be.
+const ELSEWHERE: &[(&str, &[&str])] = &[
+    ("args", &["command"]),
+    ("availability_zones", &["zones"]),
+    ("azs", &["zones"]),
+    ("cidr_block", &["cidr"]),
+    ("cmd", &["command"]),
+    ("cron", &["schedule"]),
+    ("desired_count", &["count", "desired_count"]),
+    ("domain_name", &["domain"]),
+    ("engine_version", &["version"]),
+    ("env", &["environment"]),
+    ("health_check", &["health"]),
+    ("healthcheck", &["health"]),
+    ("iam", &["policies"]),
+    ("instance_class", &["class"]),
+    ("instance_type", &["class", "node"]),
+    ("allocated_storage", &["storage"]),
+    ("node_type", &["node"]),
+    ("replicas", &["count"]),
+    ("retention", &["keep"]),
+    ("retention_in_days", &["retention_days", "keep"]),
+    ("security_group_ids", &["security_groups"]),
+    ("subnet_ids", &["subnets"]),
+    ("variables", &["vars", "environment"]),
+];
+
+/// A word as a message shows it.
+#[must_use]
+pub fn showing(text: &str) -> String {
+    const MOST: usize = 100;
+    match text.char_indices().nth(MOST) {
+        _ if text.is_empty() => "empty".to_owned(),
+        Some((at, _)) => format!("`{}...`", &text[..at]),
+        None => format!("`{text}`"),
+    }
+}
 
 /// What to say about an unknown word: a label (the nearest known word, if one is near) and a help text (the known
 /// ones).
 #[must_use]
 pub fn suggest(word: &str, known: &[&str]) -> (String, Option<String>) {
-    let near = nearest(word, known);
+    let near = meant(word, known);
     let label = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
     let help = (!known.is_empty() && (known.len() <= FEW || near.is_none())).then(|| {
         let mut sorted = known.to_vec();
@@ -58,6 +96,16 @@ pub fn suggest(word: &str, known: &[&str]) -> (String, Option<String>) {
         }
     });
     (label, help)
+}
+
+/// The known word that this one was probably meant to be, also by the name that other tools have for it.
+#[must_use]
+pub fn meant<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let elsewhere = || {
+        let (_, ours) = ELSEWHERE.iter().find(|(theirs, _)| *theirs == word.to_lowercase())?;
+        known.iter().find(|known| ours.contains(known)).copied()
+    };
+    nearest(word, known).or_else(elsewhere)
 }
 
 /// The known word that this one was probably meant to be.
@@ -78,7 +126,8 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 pub fn kind(value: &Tree) -> &'static str {
     match value {
         Tree::Null => "nothing",
-        Tree::Bool(_) => "true or false",
+        Tree::Bool(true) => "`true`",
+        Tree::Bool(false) => "`false`",
         Tree::Number(number) if number.is_f64() => "a number with decimals",
         Tree::Number(_) => "a number",
         Tree::Text(_) => "text",

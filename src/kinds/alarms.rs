@@ -8,7 +8,7 @@ use futures::future::{try_join, try_join_all};
 
 use super::tagging;
 use crate::aws::Aws;
-use crate::kind::{Class, Problem, Result, Scope};
+use crate::kind::{Blocker, Class, Problem, Result, Scope};
 use crate::tags::Tags;
 use crate::value::{Arg, Unresolved};
 
@@ -152,6 +152,18 @@ pub fn check(name: Option<&str>, description: &str, actions: [&[Arg<String>]; 3]
         problems.push(Problem::new(field, message).help("let one topic tell several receivers"));
     }
     problems
+}
+
+/// The composite alarms that watch an alarm, and so keep it.
+pub async fn users(aws: &Aws, name: &str) -> Result<Vec<Blocker>> {
+    let request = aws.cloudwatch().describe_alarms().alarm_types(AlarmType::CompositeAlarm);
+    let pages = request.into_paginator().send();
+    let pages = aws.call("cloudwatch:DescribeAlarms", pages.collect::<Result<Vec<_>, _>>()).await?;
+    let all = pages.iter().flat_map(|page| page.composite_alarms());
+    // Rules name alarms as they are, in quotes, or by their ARNs.
+    let names = |part: &str| part.trim() == name || part.trim().ends_with(&format!(":alarm:{name}"));
+    let watches = all.filter(|one| one.alarm_rule().unwrap_or_default().split(['"', '(', ')']).any(names));
+    Ok(watches.map(|one| Blocker::new(format!("composite alarm {}", one.alarm_name().unwrap_or_default()))).collect())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aws_sdk_backup::types::BackupVaultListMember as Vault;
+use aws_sdk_backup::types::{BackupVaultListMember as Vault, RecoveryPointByBackupVault};
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 use futures::future::try_join_all;
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{adopt, backup_plan, tagging};
 use crate::address::{ENVIRONMENT, PROJECT};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
@@ -49,6 +49,7 @@ impl Kind for BackupVault {
             kms:DescribeKey kms:GenerateDataKey kms:RetireGrant",
         update: "backup:TagResource backup:UntagResource",
         delete: "backup:DeleteBackupVault",
+        tells: "backup:ListRecoveryPointsByBackupVault",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name", "region", "kms_key_arn"];
@@ -57,9 +58,8 @@ impl Kind for BackupVault {
     const HOLDS_DATA: bool = true;
 
     /// Names are of a region.
-    fn clashes(&self, other: &Self) -> bool {
-        self.name.is_some() && self.name == other.name && self.region == other.region
-    }
+    const CLASH: Option<fn(&Self, &Self) -> bool> =
+        Some(|one, other| one.name.is_some() && one.name == other.name && one.region == other.region);
 
     fn check(&self) -> Vec<Problem> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
@@ -125,6 +125,18 @@ impl Kind for BackupVault {
         aws.call("backup:DeleteBackupVault", request.send()).await.map(drop)
     }
 
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        let name = live.outputs.get("name").cloned();
+        let request = at(aws, &live.id).backup().list_recovery_points_by_backup_vault().set_backup_vault_name(name);
+        let request = request.max_results(SHOWN);
+        let answer = aws.call("backup:ListRecoveryPointsByBackupVault", request.send()).await?;
+        let named = |one: &RecoveryPointByBackupVault| {
+            let of = one.resource_arn().unwrap_or("something");
+            Blocker::new(format!("recovery point {} of {of}", one.recovery_point_arn().unwrap_or_default()))
+        };
+        Ok(answer.recovery_points().iter().map(named).collect())
+    }
+
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {
         Ok(look(aws, id).await?.map_or(Progress::Gone, |vault| {
             Progress::ready([("arn", id.clone()), ("name", vault.backup_vault_name.unwrap_or_default())])
@@ -135,6 +147,9 @@ impl Kind for BackupVault {
         write_tags(aws, &live.id, set.clone(), gone.to_vec()).await
     }
 }
+
+/// Recovery points that are named.
+const SHOWN: i32 = 5;
 
 /// The region in an ARN.
 fn region_in(arn: &str) -> Option<&str> {
@@ -271,7 +286,7 @@ mod tests {
         };
         assert!(vault("acme-main", None).check().is_empty());
         assert_eq!(vault("acme.main", None).check()[0].path, "name");
-        assert!(vault("a-b", None).clashes(&vault("a-b", None)));
-        assert!(!vault("a-b", None).clashes(&vault("a-b", Some("eu-west-1"))), "names are of a region");
+        let clash = |region| BackupVault::CLASH.is_some_and(|clash| clash(&vault("a-b", None), &vault("a-b", region)));
+        assert!(clash(None) && !clash(Some("eu-west-1")), "names are of a region");
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_elasticache::types::{CacheParameterGroup as Found, Parameter, ParameterNameValue};
+use aws_sdk_elasticache::types::{CacheCluster, CacheParameterGroup as Found, Parameter, ParameterNameValue};
 use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{adopt, elasticache, rds, tagging};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 
@@ -48,6 +48,7 @@ impl Kind for CacheParameterGroup {
         update: "elasticache:AddTagsToResource elasticache:RemoveTagsFromResource \
             elasticache:ModifyCacheParameterGroup elasticache:ResetCacheParameterGroup",
         delete: "elasticache:DeleteCacheParameterGroup",
+        tells: "elasticache:DescribeCacheClusters",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name", "family", "description"];
@@ -143,6 +144,13 @@ impl Kind for CacheParameterGroup {
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let request = aws.elasticache().delete_cache_parameter_group().cache_parameter_group_name(&live.id);
         aws.call("elasticache:DeleteCacheParameterGroup", request.send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        let uses = |one: &CacheCluster| {
+            one.cache_parameter_group().and_then(|group| group.cache_parameter_group_name()) == Some(&live.id)
+        };
+        elasticache::users(aws, uses).await
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

@@ -1,13 +1,13 @@
 //! The subnets in which a cache may have its nodes.
 
-use aws_sdk_elasticache::types::CacheSubnetGroup as Found;
+use aws_sdk_elasticache::types::{CacheCluster, CacheSubnetGroup as Found};
 use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{adopt, elasticache, rds, tagging};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 use crate::value::Arg;
@@ -39,6 +39,7 @@ impl Kind for CacheSubnetGroup {
         update: "elasticache:AddTagsToResource elasticache:RemoveTagsFromResource elasticache:ModifyCacheSubnetGroup",
         delete: "elasticache:DeleteCacheSubnetGroup",
         links: "elasticache.amazonaws.com",
+        tells: "elasticache:DescribeCacheClusters",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name"];
@@ -117,6 +118,11 @@ impl Kind for CacheSubnetGroup {
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let request = aws.elasticache().delete_cache_subnet_group().cache_subnet_group_name(&live.id);
         aws.call("elasticache:DeleteCacheSubnetGroup", request.send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        let uses = |one: &CacheCluster| one.cache_subnet_group_name() == Some(&live.id);
+        elasticache::users(aws, uses).await
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::elb::words;
 use super::tagging;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Outputs;
@@ -339,6 +339,12 @@ impl Kind for Certificate {
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let request = aws.acm().delete_certificate().certificate_arn(&live.id);
         aws.call("acm:DeleteCertificate", request.send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        let detail = describe(aws, &live.id).await?;
+        // ACM forgets late who has used a certificate.
+        Ok(detail.in_use_by().iter().map(|arn| Blocker::new(arn).passing(true)).collect())
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

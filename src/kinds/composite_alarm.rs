@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{adopt, alarms, metric_alarm};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 use crate::value::{self, Arg};
@@ -152,6 +152,10 @@ impl Kind for CompositeAlarm {
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         alarms::delete(aws, &live.id).await
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        alarms::users(aws, &live.id).await
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

@@ -145,6 +145,7 @@ impl Kind for DbInstance {
             secretsmanager:secret:rds!*",
         passes: "monitoring.rds.amazonaws.com",
         links: "rds.amazonaws.com",
+        tells: "",
     };
     const REPLACED_BY: &'static [&'static str] =
         &["name", "engine", "master_username", "database_name", "encrypted", "kms_key_arn", "subnet_group_name"];

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_rds::types::{ApplyMethod, DbParameterGroup as Found, Filter, Parameter};
+use aws_sdk_rds::types::{ApplyMethod, DbInstance, DbParameterGroup as Found, Filter, Parameter};
 use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{adopt, rds};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 
@@ -48,6 +48,7 @@ impl Kind for DbParameterGroup {
             rds:ResetDBParameterGroup",
         delete: "rds:DeleteDBParameterGroup",
         on: "rds:pg:{name}",
+        tells: "rds:DescribeDBInstances",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name", "family", "description"];
@@ -139,6 +140,13 @@ impl Kind for DbParameterGroup {
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let request = aws.rds().delete_db_parameter_group().db_parameter_group_name(&live.id);
         aws.call("rds:DeleteDBParameterGroup", request.send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        let uses = |one: &DbInstance| {
+            one.db_parameter_groups().iter().any(|group| group.db_parameter_group_name() == Some(&live.id))
+        };
+        rds::users(aws, uses).await
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

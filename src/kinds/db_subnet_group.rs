@@ -1,13 +1,13 @@
 //! The subnets in which a database may have its network interface.
 
-use aws_sdk_rds::types::DbSubnetGroup as Found;
+use aws_sdk_rds::types::{DbInstance, DbSubnetGroup as Found};
 use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{adopt, rds};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 use crate::value::Arg;
@@ -40,6 +40,7 @@ impl Kind for DbSubnetGroup {
         delete: "rds:DeleteDBSubnetGroup",
         on: "rds:subgrp:{name}",
         links: "rds.amazonaws.com",
+        tells: "rds:DescribeDBInstances",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name"];
@@ -120,6 +121,12 @@ impl Kind for DbSubnetGroup {
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let request = aws.rds().delete_db_subnet_group().db_subnet_group_name(&live.id);
         aws.call("rds:DeleteDBSubnetGroup", request.send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        let uses =
+            |one: &DbInstance| one.db_subnet_group().and_then(|group| group.db_subnet_group_name()) == Some(&live.id);
+        rds::users(aws, uses).await
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

@@ -170,10 +170,10 @@ impl Kind for DnsRecord {
         problems
     }
 
-    fn clashes(&self, other: &Self) -> bool {
-        let cname = [self.kind, other.kind].contains(&RecordType::Cname);
-        self.zone_id == other.zone_id && self.host == other.host && (self.kind == other.kind || cname)
-    }
+    const CLASH: Option<fn(&Self, &Self) -> bool> = Some(|one, other| {
+        let cname = [one.kind, other.kind].contains(&RecordType::Cname);
+        one.zone_id == other.zone_id && one.host == other.host && (one.kind == other.kind || cname)
+    });
 
     /// The records in our zones and in those that the file names, each read page by page.
     async fn list(aws: &Aws, scope: &Scope) -> Result<Vec<Live<Self>>> {
@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn a_cname_stands_alone_under_its_name() {
         let of = |kind: &str| record(serde_json::json!({ "zone_id": "Z1", "host": "a.b", "type": kind, "values": [] }));
-        assert!(of("A").clashes(&of("CNAME")) && of("A").clashes(&of("A")));
-        assert!(!of("A").clashes(&of("TXT")));
+        let clash = |one, other| DnsRecord::CLASH.is_some_and(|clash| clash(&of(one), &of(other)));
+        assert!(clash("A", "CNAME") && clash("A", "A") && !clash("A", "TXT"));
     }
 }

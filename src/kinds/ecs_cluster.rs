@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{adopt, ecs};
 use crate::aws::Aws;
-use crate::kind::{Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 
@@ -67,6 +67,7 @@ impl Kind for EcsCluster {
         delete: "ecs:DeleteCluster",
         on: "ecs:cluster/{name}",
         links: "ecs.amazonaws.com",
+        tells: "ecs:ListContainerInstances ecs:ListServices ecs:ListTasks",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name"];
@@ -141,6 +142,22 @@ impl Kind for EcsCluster {
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         aws.call("ecs:DeleteCluster", aws.ecs().delete_cluster().cluster(&live.id).send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        let (ecs, id) = (aws.ecs(), &live.id);
+        let (services, tasks, machines) = tokio::try_join!(
+            aws.call("ecs:ListServices", ecs.list_services().cluster(id).send()),
+            aws.call("ecs:ListTasks", ecs.list_tasks().cluster(id).send()),
+            aws.call("ecs:ListContainerInstances", ecs.list_container_instances().cluster(id).send()),
+        )?;
+        let named = |what: &str, arn: &String| {
+            Blocker::new(format!("{what} {}", arn.rsplit_once('/').map_or(arn.as_str(), |(_, name)| name)))
+        };
+        let services = services.service_arns().iter().map(|arn| named("ECS service", arn));
+        let tasks = tasks.task_arns().iter().map(|arn| named("ECS task", arn).passing(true));
+        let machines = machines.container_instance_arns().iter().map(|arn| named("container instance", arn));
+        Ok(services.chain(tasks).chain(machines).collect())
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

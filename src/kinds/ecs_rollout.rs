@@ -6,7 +6,7 @@ use aws_sdk_ecs::types::{
 };
 use jiff::Timestamp;
 
-use super::ecs_deployment;
+use super::{ecs_autopsy, ecs_deployment};
 use crate::aws::Aws;
 use crate::kind::{Progress, Result};
 
@@ -41,14 +41,14 @@ pub async fn progress(aws: &Aws, service: &Service) -> Result<Progress> {
     if strategy.is_some_and(|strategy| *strategy != DeploymentStrategy::Rolling) {
         match natively(aws, service).await? {
             Natively::Released => return Ok(ready()),
-            Natively::Failed(why) => return Ok(Progress::Failed { why }),
+            Natively::Failed(why) => {
+                let why = ecs_autopsy::explained(aws, service, Some(why)).await?;
+                return Ok(Progress::Failed { why });
+            }
             Natively::Applied => {}
         }
     } else if let Some(why) = broken(service, primary, Timestamp::now().as_second()) {
-        let task = stopped(aws, service).await?;
-        return Ok(Progress::Failed {
-            why: task.map_or_else(|| why.clone(), |task| format!("{why}; {}", cause(&task))),
-        });
+        return Ok(Progress::Failed { why: ecs_autopsy::explained(aws, service, Some(why)).await? });
     }
     if service.desired_count() == 0 && service.running_count() == 0 {
         return Ok(ready());
@@ -59,9 +59,10 @@ pub async fn progress(aws: &Aws, service: &Service) -> Result<Progress> {
     }
     let mut on = format!("{} of {} tasks running", primary.running_count(), service.desired_count());
     if primary.failed_tasks() > 0 {
-        on.push_str(&format!(", {} failed", primary.failed_tasks()));
-        if let Some(task) = stopped(aws, service).await? {
-            on.push_str(&format!(": {}", cause(&task)));
+        // Without how many, so that each reason is told once.
+        match stopped(aws, service).await? {
+            Some(task) => on.push_str(&format!("; {}", ecs_autopsy::task_ended(aws, &task).await)),
+            None => on.push_str(", some failed"),
         }
     } else if let Some(event) = unable(service) {
         on.push_str(&format!(": {event}"));

@@ -157,7 +157,8 @@ impl Kind for EcsService {
         create: "ecs:CreateService ecs:TagResource",
         update: "ecs:TagResource ecs:UntagResource ecs:UpdateService",
         delete: "ecs:DeleteService ecs:UpdateService",
-        on: "ecs:service/*/{name}",
+        tells: "ecs:DescribeTaskDefinition logs:GetLogEvents",
+        on: "ecs:service/*/{name} logs:log-group:/ecs/{environment}/*",
         passes: "ecs.amazonaws.com",
         links: "ecs.amazonaws.com",
     };

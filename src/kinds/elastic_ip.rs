@@ -4,9 +4,9 @@ use aws_sdk_ec2::types::{DomainType, ResourceType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ec2;
+use super::{ec2, ec2_users};
 use crate::aws::{Aws, one_try};
-use crate::kind::{Class, Id, Kind, Live, Making, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Id, Kind, Live, Making, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::Tags;
 
@@ -25,6 +25,7 @@ impl Kind for ElasticIp {
         create: "ec2:AllocateAddress ec2:CreateTags",
         update: "ec2:CreateTags ec2:DeleteTags",
         delete: "ec2:ReleaseAddress",
+        tells: "ec2:DescribeInstances ec2:DescribeNetworkInterfaces",
         ..Rights::NONE
     };
     const NAMELESS: bool = true;
@@ -64,6 +65,15 @@ impl Kind for ElasticIp {
         match aws.call("ec2:ReleaseAddress", aws.ec2().release_address().allocation_id(&live.id).send()).await {
             Err(failure) if failure.code == "AuthFailure" => Err(failure.class(Class::Busy)),
             other => other.map(drop),
+        }
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        let request = aws.ec2().describe_addresses().allocation_ids(&live.id);
+        let answer = aws.call("ec2:DescribeAddresses", request.send()).await?;
+        match answer.addresses().first().and_then(|address| address.network_interface_id()) {
+            Some(interface) => ec2_users::interface(aws, interface).await,
+            None => Ok(Vec::new()),
         }
     }
 

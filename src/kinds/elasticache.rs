@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_elasticache::types::Tag;
+use aws_sdk_elasticache::types::{CacheCluster, Tag};
 
 use super::{rds, tagging};
 use crate::aws::Aws;
-use crate::kind::{Problem, Result, Scope};
+use crate::kind::{Blocker, Problem, Result, Scope};
 use crate::tags::{self, Tags};
 
 pub fn sdk_tags(tags: &Tags) -> Vec<Tag> {
@@ -82,4 +82,17 @@ pub fn generated(name: &str) -> String {
 pub fn check_name(name: &str, limit: usize) -> Option<Problem> {
     let problem = rds::check_name(name, limit)?;
     Some(Problem { message: format!("ElastiCache does not take the name `{name}`"), ..problem })
+}
+
+/// The clusters of which this is true, as what keeps a group from being deleted.
+pub async fn users(aws: &Aws, uses: impl Fn(&CacheCluster) -> bool) -> Result<Vec<Blocker>> {
+    let pages = aws.elasticache().describe_cache_clusters().into_paginator().items().send();
+    let all = aws.call("elasticache:DescribeCacheClusters", pages.collect::<Result<Vec<_>, _>>()).await?;
+    let named = |one: &CacheCluster| {
+        let of = one.replication_group_id().map(|group| format!(" of replication group {group}"));
+        let id = one.cache_cluster_id().unwrap_or_default();
+        let named = Blocker::new(format!("cache {id}{}", of.unwrap_or_default()));
+        named.passing(one.cache_cluster_status() == Some("deleting"))
+    };
+    Ok(all.iter().filter(|one| uses(one)).map(named).collect())
 }

@@ -82,10 +82,10 @@ impl Kind for FlowLog {
     const OUTPUTS: &'static [&'static str] = &["id"];
 
     /// AWS takes one flow log for each resource and destination.
-    fn clashes(&self, other: &Self) -> bool {
+    const CLASH: Option<fn(&Self, &Self) -> bool> = Some(|one, other| {
         let key = |log: &Self| (log.resource_id.clone(), log.log_group_name.clone(), log.bucket_arn.clone());
-        key(self) == key(other)
-    }
+        key(one) == key(other)
+    });
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

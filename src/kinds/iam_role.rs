@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::adopt;
 use crate::address::Identity;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::Policy;
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
@@ -71,6 +71,7 @@ impl Kind for IamRole {
             iam:UpdateAssumeRolePolicy iam:UpdateRole",
         delete: "iam:DeleteRole iam:DeleteRolePolicy iam:DetachRolePolicy",
         on: "iam:role/infra/{project}/{environment}/*",
+        tells: "iam:ListInstanceProfilesForRole",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name"];
@@ -205,6 +206,13 @@ impl Kind for IamRole {
             remove(aws, name, &policy).await?;
         }
         aws.call("iam:DeleteRole", aws.iam().delete_role().role_name(name).send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        let request = aws.iam().list_instance_profiles_for_role().role_name(&live.id);
+        let answer = aws.call("iam:ListInstanceProfilesForRole", request.send()).await?;
+        let profiles = answer.instance_profiles().iter();
+        Ok(profiles.map(|one| Blocker::new(format!("instance profile {}", one.instance_profile_name()))).collect())
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

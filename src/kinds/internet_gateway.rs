@@ -4,9 +4,9 @@ use aws_sdk_ec2::types::{AttachmentStatus, ResourceType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ec2;
+use super::{ec2, ec2_users};
 use crate::aws::{Aws, one_try};
-use crate::kind::{Class, Id, Kind, Live, Making, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Id, Kind, Live, Making, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -32,6 +32,7 @@ impl Kind for InternetGateway {
         create: "ec2:CreateInternetGateway ec2:CreateTags",
         update: "ec2:AttachInternetGateway ec2:CreateTags ec2:DeleteTags ec2:DetachInternetGateway",
         delete: "ec2:DeleteInternetGateway ec2:DetachInternetGateway",
+        tells: "ec2:DescribeInstances ec2:DescribeNetworkInterfaces",
         ..Rights::NONE
     };
     // A VPC can only be deleted once its gateway is detached.
@@ -89,6 +90,13 @@ impl Kind for InternetGateway {
         }
         let request = aws.ec2().delete_internet_gateway().internet_gateway_id(&live.id);
         aws.call("ec2:DeleteInternetGateway", request.send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        match &live.spec.vpc_id {
+            Some(network) => ec2_users::public(aws, network.get()?).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

@@ -12,7 +12,7 @@ use super::task_definition::Owner;
 use super::{adopt, alarms};
 use crate::address::Identity;
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tagged, Tags};
 use crate::value::Arg;
@@ -239,6 +239,10 @@ impl Kind for MetricAlarm {
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         alarms::delete(aws, &live.id).await
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        alarms::users(aws, &live.id).await
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

@@ -1,7 +1,8 @@
 //! A namespace in which services find each other by name: Cloud Map, as ECS Service Connect uses it.
 
 use aws_sdk_servicediscovery::types::{
-    FilterCondition, HttpNamespaceChange, NamespaceFilter, NamespaceFilterName, NamespaceSummary, NamespaceType, Tag,
+    FilterCondition, HttpNamespaceChange, NamespaceFilter, NamespaceFilterName, NamespaceSummary, NamespaceType,
+    ServiceFilter, ServiceFilterName, ServiceSummary, Tag,
 };
 use futures::future::try_join_all;
 use schemars::JsonSchema;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{adopt, tagging};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
 
@@ -36,6 +37,7 @@ impl Kind for Namespace {
         create: "servicediscovery:CreateHttpNamespace servicediscovery:TagResource",
         update: "servicediscovery:TagResource servicediscovery:UntagResource servicediscovery:UpdateHttpNamespace",
         delete: "servicediscovery:DeleteNamespace",
+        tells: "servicediscovery:ListServices",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name"];
@@ -122,6 +124,15 @@ impl Kind for Namespace {
             Err(failure) if failure.code == "DuplicateRequest" => Ok(()),
             other => other.map(drop),
         }
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        let within = ServiceFilter::builder().name(ServiceFilterName::NamespaceId).values(output(live, "id")).build();
+        let within = within.map_err(|error| invalid(&error))?;
+        let request = aws.namespaces().list_services().filters(within);
+        let answer = aws.call("servicediscovery:ListServices", request.send()).await?;
+        let named = |one: &ServiceSummary| Blocker::tagged("service", one.id(), one.name(), &Tags::new());
+        Ok(answer.services().iter().map(named).collect())
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

@@ -1,10 +1,10 @@
 //! What the kinds of RDS share: tags, which are not part of what lists answer, and names.
 
-use aws_sdk_rds::types::Tag;
+use aws_sdk_rds::types::{DbInstance, Tag};
 
 use super::tagging;
 use crate::aws::Aws;
-use crate::kind::{Failure, Live, Problem, Result, Scope};
+use crate::kind::{Blocker, Failure, Live, Problem, Result, Scope};
 use crate::tags::{self, Tags};
 
 pub fn sdk_tags(tags: &Tags) -> Vec<Tag> {
@@ -78,6 +78,18 @@ pub fn hyphens(name: &str) -> String {
         name = name.replace("--", "-");
     }
     name
+}
+
+/// The instances of which this is true, as what keeps a group from being deleted.
+pub async fn users(aws: &Aws, uses: impl Fn(&DbInstance) -> bool) -> Result<Vec<Blocker>> {
+    let pages = aws.rds().describe_db_instances().into_paginator().items().send();
+    let all = aws.call("rds:DescribeDBInstances", pages.collect::<Result<Vec<_>, _>>()).await?;
+    let named = |one: &DbInstance| {
+        let tags = one.tag_list().iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned())));
+        let named = Blocker::tagged("database", one.db_instance_identifier(), None, &tags.collect());
+        named.passing(one.db_instance_status() == Some("deleting"))
+    };
+    Ok(all.iter().filter(|one| uses(one)).map(named).collect())
 }
 
 /// The rule for the names of instances and parameter groups.

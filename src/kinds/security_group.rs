@@ -12,10 +12,10 @@ mod rule;
 pub use rule::{Peer, Ports, Protocol, Rule};
 
 use self::rule::{Changes, Found};
-use super::ec2;
+use super::{ec2, ec2_users};
 use crate::address::{ADDRESS, Identity};
 use crate::aws::Aws;
-use crate::kind::{Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
+use crate::kind::{Blocker, Class, Failure, Id, Kind, Live, Making, Problem, Progress, Remark, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
@@ -61,6 +61,7 @@ impl Kind for SecurityGroup {
             ec2:RevokeSecurityGroupEgress ec2:RevokeSecurityGroupIngress \
             ec2:UpdateSecurityGroupRuleDescriptionsEgress ec2:UpdateSecurityGroupRuleDescriptionsIngress",
         delete: "ec2:DeleteSecurityGroup",
+        tells: "ec2:DescribeInstances ec2:DescribeNetworkInterfaces",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["vpc_id", "name", "description"];
@@ -192,6 +193,10 @@ impl Kind for SecurityGroup {
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let request = aws.ec2().delete_security_group().group_id(&live.id);
         aws.call("ec2:DeleteSecurityGroup", request.send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        ec2_users::of_group(aws, &live.id).await
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

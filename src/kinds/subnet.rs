@@ -5,9 +5,9 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ec2;
+use super::{ec2, ec2_users};
 use crate::aws::{Aws, one_try};
-use crate::kind::{Id, Kind, Live, Making, Progress, Result, Scope};
+use crate::kind::{Blocker, Id, Kind, Live, Making, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -36,6 +36,7 @@ impl Kind for Subnet {
         create: "ec2:CreateSubnet ec2:CreateTags",
         update: "ec2:CreateTags ec2:DeleteTags ec2:ModifySubnetAttribute",
         delete: "ec2:DeleteSubnet",
+        tells: "ec2:DescribeInstances ec2:DescribeNetworkInterfaces",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["vpc_id", "cidr", "zone"];
@@ -44,10 +45,10 @@ impl Kind for Subnet {
     const HELD_BY: &'static [&'static str] =
         &["cache_subnet_group", "db_subnet_group", "ecs_service", "lambda_function", "load_balancer", "vpc_endpoint"];
 
-    fn clashes(&self, other: &Self) -> bool {
-        let overlap = self.cidr.contains(&other.cidr) || other.cidr.contains(&self.cidr);
-        self.vpc_id == other.vpc_id && overlap
-    }
+    const CLASH: Option<fn(&Self, &Self) -> bool> = Some(|one, other| {
+        let overlap = one.cidr.contains(&other.cidr) || other.cidr.contains(&one.cidr);
+        one.vpc_id == other.vpc_id && overlap
+    });
 
     fn shell(&self) -> Self {
         Self { public_addresses: false, ..self.clone() }
@@ -96,6 +97,10 @@ impl Kind for Subnet {
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         aws.call("ec2:DeleteSubnet", aws.ec2().delete_subnet().subnet_id(&live.id).send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        ec2_users::interfaces(aws, ec2::filter("subnet-id", [&live.id])).await
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 pub use super::elb::Protocol;
 pub use super::elb::health_check::HealthCheck;
 use super::elb::{self, words};
+use super::elb_users;
 use crate::aws::Aws;
-use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -221,6 +222,7 @@ impl Kind for TargetGroup {
         update: "elasticloadbalancing:AddTags elasticloadbalancing:RemoveTags elasticloadbalancing:ModifyTargetGroup \
             elasticloadbalancing:ModifyTargetGroupAttributes",
         delete: "elasticloadbalancing:DeleteTargetGroup",
+        tells: "elasticloadbalancing:DescribeListeners elasticloadbalancing:DescribeRules",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] =
@@ -367,6 +369,10 @@ impl Kind for TargetGroup {
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         let request = aws.elb().delete_target_group().target_group_arn(&live.id);
         aws.call("elb:DeleteTargetGroup", request.send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        elb_users::of_group(aws, &live.id).await
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

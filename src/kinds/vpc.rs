@@ -6,9 +6,9 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ec2;
+use super::{ec2, ec2_users};
 use crate::aws::{Aws, one_try};
-use crate::kind::{Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
+use crate::kind::{Blocker, Failure, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::Tags;
 
@@ -40,6 +40,9 @@ impl Kind for Vpc {
         create: "ec2:CreateTags ec2:CreateVpc",
         update: "ec2:CreateTags ec2:DeleteTags ec2:ModifyVpcAttribute",
         delete: "ec2:DeleteVpc",
+        tells: "ec2:DescribeInstances ec2:DescribeInternetGateways ec2:DescribeNatGateways \
+            ec2:DescribeNetworkInterfaces ec2:DescribeRouteTables ec2:DescribeSecurityGroups ec2:DescribeSubnets \
+            ec2:DescribeVpcEndpoints ec2:DescribeVpcPeeringConnections",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["cidr"];
@@ -111,6 +114,10 @@ impl Kind for Vpc {
 
     async fn delete(aws: &Aws, live: &Live<Self>) -> Result<()> {
         aws.call("ec2:DeleteVpc", aws.ec2().delete_vpc().vpc_id(&live.id).send()).await.map(drop)
+    }
+
+    async fn blockers(aws: &Aws, live: &Live<Self>) -> Result<Vec<Blocker>> {
+        ec2_users::of_network(aws, &live.id).await
     }
 
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {

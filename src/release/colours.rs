@@ -9,12 +9,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::act::{self, Scaler};
 use super::checks::Checks;
 use super::parts::{Colours, Way};
-use super::{Event, Outcome, Serving, Shared, Shown, autopsy, lock, observe, phase_name, short, wait};
+use super::{Event, Outcome, Serving, Shared, Shown, lock, observe, phase_name, short, wait};
 use crate::bluegreen::{
     self, Both, Colour, Goal, Move, Observed, Phase, Policy, Record, Rollout, Sample, Side, Weights,
 };
 use crate::environment::services::Service;
 use crate::kind::Failure;
+use crate::kinds::ecs_autopsy;
 
 /// How long before now metrics are read where nothing else says since when.
 const BACK: SignedDuration = SignedDuration::from_mins(10);
@@ -208,7 +209,7 @@ async fn explained(shared: &Shared, record: &Record, observed: &Observed, why: S
     if side.healthy >= side.desired || matches!(side.rollout, Rollout::Failed(_)) {
         return why;
     }
-    match autopsy::of_revision(&shared.aws, &shared.parts.cluster, colours.ecs.of(to), &record.revision).await {
+    match ecs_autopsy::of_revision(&shared.aws, &shared.parts.cluster, colours.ecs.of(to), &record.revision).await {
         Ok(Some(ended)) => format!("{why}; {ended}"),
         _ => why,
     }

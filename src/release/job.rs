@@ -7,9 +7,10 @@ use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, DesiredStatus, LaunchType, NetworkConfiguration, PropagateTags, Task,
 };
 
-use super::{autopsy, short};
+use super::short;
 use crate::address::short_hash;
 use crate::aws::Aws;
+use crate::kinds::ecs_autopsy;
 use crate::kinds::ecs_service::EcsService;
 
 /// How often a running job is looked at.
@@ -34,7 +35,7 @@ pub async fn run(aws: &Aws, cluster: &str, network: &EcsService, revision: &str,
     }
     let clean = task.containers().iter().all(|container| container.exit_code() == Some(0));
     if !clean || task.containers().is_empty() {
-        bail!("{}", autopsy::task_ended(aws, &task).await);
+        bail!("{}", ecs_autopsy::task_ended(aws, &task).await);
     }
     Ok(())
 }

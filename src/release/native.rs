@@ -11,13 +11,13 @@ use jiff::Timestamp;
 
 use super::checks::Checks;
 use super::parts::{Native, Way};
-use super::{Event, Outcome, Serving, Shared, Shown, act, autopsy, observe, phase_name, short, wait};
+use super::{Event, Outcome, Serving, Shared, Shown, act, observe, phase_name, short, wait};
 use crate::aws::Aws;
 use crate::bluegreen::native::{self, Deployment, Observed, State, Step};
 use crate::bluegreen::{Goal, Phase, Policy, Record};
 use crate::environment::services::Service;
 use crate::kind::Failure;
-use crate::kinds::ecs_deployment;
+use crate::kinds::{ecs_autopsy, ecs_deployment};
 
 /// ECS's own blue/green deployments.
 pub struct Method {
@@ -167,7 +167,7 @@ async fn why(shared: &Shared, found: &ServiceDeployment, revision: &str) -> Resu
     let breaker = found.deployment_circuit_breaker().is_some_and(|breaker| breaker.failure_count() > 0);
     if breaker
         && let Some(ended) =
-            autopsy::of_revision(&shared.aws, &shared.parts.cluster, &of(shared)?.ecs, revision).await?
+            ecs_autopsy::of_revision(&shared.aws, &shared.parts.cluster, &of(shared)?.ecs, revision).await?
     {
         why.push_str(&format!("; {ended}"));
     }

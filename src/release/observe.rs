@@ -9,11 +9,11 @@ use aws_smithy_types::DateTime;
 use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 
-use super::autopsy;
 use super::parts::{Alarms, Colours, Group};
 use crate::aws::Aws;
 use crate::bluegreen::{Alarm, Both, Colour, Rollout, Sample, Side, Weights};
 use crate::kind::{Failure, Result};
+use crate::kinds::ecs_autopsy;
 
 /// The tasks of both colours.
 pub async fn sides(aws: &Aws, cluster: &str, colours: &Colours) -> Result<Both<Side>> {
@@ -43,7 +43,7 @@ pub async fn side(aws: &Aws, service: &Service, health: &[TargetHealthDescriptio
     let state = primary.and_then(|primary| primary.rollout_state());
     let rollout = match state {
         _ if service.desired_count() == 0 => Rollout::Completed,
-        Some(DeploymentRolloutState::Failed) => Rollout::Failed(autopsy::of(aws, service).await?),
+        Some(DeploymentRolloutState::Failed) => Rollout::Failed(ecs_autopsy::of(aws, service).await?),
         Some(DeploymentRolloutState::InProgress) => Rollout::InProgress,
         _ => Rollout::Completed,
     };

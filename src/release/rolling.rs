@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use super::act::{self, Scaler};
 use super::parts::{Rolling, Way};
-use super::{Event, Outcome, Serving, Shared, Shown, autopsy, observe, phase_name, short, wait};
+use super::{Event, Outcome, Serving, Shared, Shown, observe, phase_name, short, wait};
 use crate::bluegreen::rolling::{self, Observed, Step};
 use crate::bluegreen::{Goal, Phase, Policy, Record, Rollout};
 use crate::kind::Failure;
-use crate::kinds::ecs_rollout;
+use crate::kinds::{ecs_autopsy, ecs_rollout};
 
 /// ECS's own deployments.
 pub struct Method;
@@ -66,7 +66,7 @@ async fn look(shared: &Shared) -> Result<(Observed, Timestamp), Failure> {
         && side.revision != record.revision
         && gone_back.is_some()
     {
-        let why = autopsy::of(aws, service).await?;
+        let why = ecs_autopsy::of(aws, service).await?;
         side.rollout = Rollout::Failed(format!("ECS went back to the old version by itself; {why}"));
     } else if service.deployments().len() > 1 && side.rollout == Rollout::Completed {
         side.rollout = Rollout::InProgress;

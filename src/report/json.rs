@@ -40,7 +40,7 @@ pub fn plan(plan: &Plan, findings: &[Finding]) -> Json {
 /// What an apply showed and did. There is no outcome where nothing was to be done or nobody consented.
 #[must_use]
 pub fn apply(of: &Plan, findings: &[Finding], report: Option<&Report>) -> Json {
-    json!({ "version": VERSION, "plan": plan(of, findings), "outcome": report.map(outcome::json) })
+    json!({ "version": VERSION, "plan": plan(of, findings), "outcome": report.map(|report| outcome::json(report, &of.environment)) })
 }
 
 fn step(planned: &Planned, explain: &Explain) -> Json {

@@ -7,6 +7,8 @@ use serde_json::{Value as Json, json};
 
 use super::{BOLD, DIM, GREEN, RED, YELLOW, count, paint, seconds};
 use crate::apply::{Event, Report};
+use crate::kind::Failure;
+use crate::remedy;
 
 /// One event as a line, with the time since the start. `None` for what only a live display shows.
 #[must_use]
@@ -14,7 +16,9 @@ pub fn event(event: &Event, elapsed: Duration) -> Option<String> {
     let at = paint(DIM, &format!("{:>7}", seconds(elapsed)));
     Some(match event {
         Event::Started { .. } => return None,
-        Event::Waiting { address, on } => format!("{at}  {} {address} waits for {on}", paint(YELLOW, "…")),
+        Event::Waiting { address, on } => {
+            format!("{at}  {} {address} waits for {}", paint(YELLOW, "…"), on.replace('\n', "\n         "))
+        }
         Event::Still { running } => {
             let them = running.iter().map(|(address, since)| format!("{address} ({})", seconds(*since)));
             format!("{at}  {} still at it: {}", paint(YELLOW, "…"), them.collect::<Vec<_>>().join(", "))
@@ -24,7 +28,8 @@ pub fn event(event: &Event, elapsed: Duration) -> Option<String> {
             format!("{at}  {} {doing} {address} {took}", paint(GREEN, "✓"))
         }
         Event::Failed { address, doing, failure } => {
-            format!("{at}  {} {doing} {address}: {}: {}", paint(RED, "✗"), failure.code, failure.message)
+            let message = failure.message.lines().next().unwrap_or_default();
+            format!("{at}  {} {doing} {address}: {}: {message}{}", paint(RED, "✗"), failure.code, failure.held())
         }
         Event::Skipped { address, because } => {
             format!("{at}  {} {address} is left out because of {because}", paint(YELLOW, "-"))
@@ -32,13 +37,30 @@ pub fn event(event: &Event, elapsed: Duration) -> Option<String> {
     })
 }
 
+/// A failure outside of an apply: what AWS answered to what, and what to do.
+#[must_use]
+pub fn error(failure: &Failure, environment: Option<&str>) -> String {
+    let remedy = remedy::of(failure, environment, None).map(|remedy| format!("\n  to do: {remedy}"));
+    format!("{failure}{}", remedy.unwrap_or_default())
+}
+
 /// The end of an apply: the cause of each failure once, what was done, what was not and why, and how to go on.
 #[must_use]
-pub fn outcome(report: &Report, elapsed: Duration, again: &str) -> String {
+pub fn outcome(report: &Report, environment: &str, elapsed: Duration, again: &str) -> String {
     let mut out = String::new();
     for (address, failure) in &report.failed {
         let _ = writeln!(out, "\n{} {address}", paint(RED, "failed"));
-        let _ = writeln!(out, "  {} answered {}: {}", failure.operation, failure.code, failure.message);
+        // What the executor says itself was no answer of AWS.
+        let _ = match failure.operation.as_str() {
+            "apply" => writeln!(out, "  {}", failure.message),
+            operation => writeln!(out, "  {operation} answered {}: {}", failure.code, failure.message),
+        };
+        for holder in &failure.held_by {
+            let _ = writeln!(out, "  held by {holder}");
+        }
+        if let Some(remedy) = remedy::of(failure, Some(environment), Some(address)) {
+            let _ = writeln!(out, "  to do: {remedy}");
+        }
         if let Some(id) = &failure.request_id {
             let _ = writeln!(out, "  request id {id}");
         }
@@ -74,7 +96,7 @@ pub fn outcome(report: &Report, elapsed: Duration, again: &str) -> String {
 }
 
 /// The end of an apply for programs.
-pub(super) fn json(report: &Report) -> Json {
+pub(super) fn json(report: &Report, environment: &str) -> Json {
     let failed = report.failed.iter().map(|(address, failure)| {
         json!({
             "address": address,
@@ -82,6 +104,8 @@ pub(super) fn json(report: &Report) -> Json {
             "code": failure.code,
             "message": failure.message,
             "request_id": failure.request_id,
+            "held_by": failure.held_by,
+            "remedy": remedy::of(failure, Some(environment), Some(address)),
         })
     });
     let skipped = report.skipped.iter().map(|(address, because)| json!({ "address": address, "because": because }));

@@ -4,15 +4,14 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::Number;
-use serde_saphyr::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag, options};
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag, options};
 
+use super::syntax::{self, MAX_DEPTH};
 use super::{Entry, Node, Place, Sources, Tree};
 use crate::diagnostic::Diagnostic;
 
 /// A file beyond this is not an environment.
 const MAX_BYTES: usize = 4 << 20;
-/// How deep maps and lists may nest.
-const MAX_DEPTH: usize = 64;
 /// How many nodes a file may have once its aliases are filled in: an alias of aliases grows without bound.
 const MAX_NODES: usize = 100_000;
 
@@ -24,7 +23,8 @@ pub fn parse(sources: &Sources, file: usize) -> Result<Node, Vec<Diagnostic>> {
     let text = sources.files.get(file).map_or("", |file| file.text.as_str());
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len());
-        return Err(vec![Diagnostic::error("too_large", message).at(Place { file, start: 0, end: 0 }, "")]);
+        let error = Diagnostic::error("too_large", message).at(Place { file, start: 0, end: 0 }, "");
+        return Err(vec![error.help("name the file of an environment: such a file is no larger than a few pages")]);
     }
     let limits = options! {
         emit_comments: false,
@@ -82,7 +82,7 @@ impl<'a> Builder<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), Fatal> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
-            Some(Err(error)) => Err(Box::new(self.syntax(&error))),
+            Some(Err(error)) => Err(Box::new(syntax::explain(&error, self.text, self.file))),
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
@@ -94,7 +94,10 @@ impl<'a> Builder<'a> {
         let anchor = event.anchor_id();
         self.tag(event.tag(), place);
         let node = match event {
-            Event::Scalar(text, style, _, tag) => Node { place, value: value_of(text, style, tag.as_deref()) },
+            Event::Scalar(text, style, _, tag) => {
+                self.letters(&text, style, place);
+                Node { place, value: value_of(text, style, tag.as_deref()) }
+            }
             Event::SequenceStart(..) => self.list(place)?,
             Event::MappingStart(..) => self.map(place)?,
             Event::Alias(id) => return self.alias(id, place),
@@ -104,6 +107,36 @@ impl<'a> Builder<'a> {
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
+    }
+
+    /// Characters that stand in a text by mistake.
+    fn letters(&mut self, text: &str, style: ScalarStyle, place: Place) {
+        let written = self.text.get(place.start..place.end).unwrap_or_default();
+        let wrong = match style {
+            ScalarStyle::Plain => written.char_indices().find_map(|(at, char)| {
+                let start = place.start + at;
+                let place = Place { start, end: start + char.len_utf8(), ..place };
+                match char {
+                    char if syntax::is_invisible(char) => Some(syntax::invisible(char, place)),
+                    char if at == 0 && syntax::is_curly(char) => Some(syntax::curly(char, place)),
+                    _ => None,
+                }
+            }),
+            // Nobody means the bell of `C:\app`, but `\x07` is meant.
+            ScalarStyle::DoubleQuoted if text.contains(['\0', '\u{7}', '\u{8}', '\u{b}', '\u{c}']) => {
+                let escape = ["\\a", "\\b", "\\v", "\\f", "\\0"].iter().filter_map(|one| written.find(one)).min();
+                escape.map(|at| {
+                    let start = place.start + at;
+                    let message =
+                        "a `\\` in double quotes begins an escape, and this one stands for a control character";
+                    let error = Diagnostic::error("escape", message);
+                    let error = error.at(Place { start, end: start + 2, ..place }, "");
+                    error.help("write `\\\\` for a plain `\\`, or use single quotes")
+                })
+            }
+            _ => None,
+        };
+        self.found.extend(wrong);
     }
 
     fn list(&mut self, mut place: Place) -> Result<Node, Fatal> {
@@ -165,7 +198,7 @@ impl<'a> Builder<'a> {
     fn insert(&mut self, entries: &mut Vec<Entry>, entry: Entry) {
         match entries.iter().find(|other| other.key == entry.key) {
             Some(first) => self.found.push(
-                Diagnostic::error("duplicate_key", format!("the key `{}` is given twice", entry.key))
+                Diagnostic::error("duplicate_key", format!("the key {} is given twice", shown(&entry.key)))
                     .at(entry.key_place, "given again here")
                     .related(first.key_place, "first given here")
                     .help("YAML keeps only one of the two; remove the other"),
@@ -184,7 +217,11 @@ impl<'a> Builder<'a> {
             for source in sources {
                 let Tree::Map(more) = source.value else {
                     let error = Diagnostic::error("merge_key", "`<<` takes a map or a list of maps");
-                    self.found.push(error.at(source.place, "this is neither"));
+                    let help = match source.value {
+                        Tree::Text(text) => format!("write `*{text}`, where `&{text}` stands before a map above"),
+                        _ => "write `<<: *name`, where `&name` stands before a map above".to_owned(),
+                    };
+                    self.found.push(error.at(source.place, "this is neither").help(help));
                     continue;
                 };
                 for entry in more {
@@ -199,7 +236,8 @@ impl<'a> Builder<'a> {
     fn alias(&mut self, id: usize, place: Place) -> Result<Node, Fatal> {
         let Some(node) = self.anchors.get(&id).cloned() else {
             let error = Diagnostic::error("alias", "an alias stands inside of what it repeats");
-            return Err(Box::new(error.at(place, "its anchor is not finished here")));
+            let error = error.at(place, "its anchor is not finished here");
+            return Err(Box::new(error.help("take the alias out: what repeats itself has no end")));
         };
         self.nodes += size(&node);
         self.within_budget(place)?;
@@ -211,7 +249,8 @@ impl<'a> Builder<'a> {
             return Ok(());
         }
         let message = format!("the file has more than {MAX_NODES} values once its aliases are filled in");
-        Err(Box::new(Diagnostic::error("too_large", message).at(place, "")))
+        let error = Diagnostic::error("too_large", message).at(place, "");
+        Err(Box::new(error.help("repeat less with `*name`: each alias counts as all that it repeats")))
     }
 
     fn tag(&mut self, tag: Option<&Tag>, place: Place) {
@@ -235,37 +274,11 @@ impl<'a> Builder<'a> {
         let written = self.text.get(place.start..place.end).unwrap_or_default();
         if written.starts_with([']', '}']) { place.end } else { 0 }
     }
-
-    fn syntax(&self, error: &ScanError) -> Diagnostic {
-        let at = error.marker().byte_offset().unwrap_or(self.text.len()).min(self.text.len());
-        // An error at the end of the file points behind the last line; its last character is more use.
-        let start = if at == self.text.len() { self.text.trim_end().len() } else { at };
-        let place = Place { file: self.file, start, end: start };
-        let diagnostic = Diagnostic::error("yaml", "the file is not valid YAML").at(place, error.info());
-        let line_start = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line = self.text[line_start..].lines().next().unwrap_or_default();
-        match error.kind() {
-            ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => {
-                diagnostic.help("indent with spaces; YAML does not allow tabs there")
-            }
-            ErrorKind::UnclosedQuotedScalar => diagnostic.help("close the quote on this line, or further down"),
-            ErrorKind::UnknownAnchor => {
-                diagnostic.help("define the anchor above with `&name`, or put text that begins with `*` in quotes")
-            }
-            ErrorKind::UnexpectedCharacter { .. } => diagnostic.help("put text that begins with this in quotes"),
-            _ if bare_reference(line) => {
-                diagnostic.help("put text that holds `${...}` in quotes when it stands in `{ }` or `[ ]`")
-            }
-            ErrorKind::MappingValueNotAllowed => diagnostic
-                .help("put text that holds `: ` in quotes, and check the indentation of this line and the one above"),
-            _ => diagnostic,
-        }
-    }
 }
 
-/// Whether a line has a `${` that no quote opens before: the braces then end the text inside of `{ }` and `[ ]`.
-fn bare_reference(line: &str) -> bool {
-    line.find("${").is_some_and(|at| line[..at].matches(['"', '\'']).count().is_multiple_of(2))
+/// A key as a message shows it.
+fn shown(key: &str) -> String {
+    if key.is_empty() { "\"\"".to_owned() } else { format!("`{key}`") }
 }
 
 const fn starts_node(event: &Event<'_>) -> bool {

@@ -29,6 +29,9 @@ fn modules_counts_and_keys_make_names() {
     assert_eq!(found, ["vpc.main", "subnet.private-0", "subnet.private-0-2", "subnet.net-a-b-private-eu-west-1a"]);
     assert_eq!((state.account.as_deref(), state.region.as_deref()), (Some("123456789012"), Some("eu-west-1")));
     assert_eq!(state.left.len(), 1);
+    let odd = resource("aws_vpc.", "aws_vpc");
+    let state_of_odd = serde_json::json!({ "values": { "root_module": { "resources": [odd] } } }).to_string();
+    assert_eq!(read(&state_of_odd).unwrap().found[0].address.to_string(), "vpc.main");
     assert!(matches!(read("{}"), Err(Unreadable::Empty)));
     assert!(matches!(read("resource {}"), Err(Unreadable::Json(_))));
 }

@@ -94,6 +94,12 @@ const OTHERS: &[(&str, &str)] = &[
     ("aws_secretsmanager_secret_rotation", "rotation stays as it is, and is left alone"),
 ];
 
+/// The kind that a type of Terraform is.
+#[must_use]
+pub fn kind(of: &str) -> Option<&'static str> {
+    KINDS.iter().find(|(theirs, ..)| *theirs == of).map(|(_, ours, _)| *ours)
+}
+
 /// The kind and the id of what has this type and these attributes, or why it becomes no resource of ours.
 pub fn find(kind: &str, values: &Json) -> Result<(&'static str, String), String> {
     let text = |name: &str| values.get(name).and_then(Json::as_str).filter(|text| !text.is_empty());

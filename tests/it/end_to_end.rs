@@ -3,6 +3,7 @@
 mod account;
 mod adopted;
 mod balancing;
+mod blocked;
 mod changed;
 mod compute;
 mod data;
@@ -31,3 +32,4 @@ mod secrecy;
 mod selected;
 pub mod site;
 mod system;
+mod trial;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use infra::apply::{Context, Event, Report, Signal, apply};
 use infra::desired::{Desired, Resource};
-use infra::kind::{Class, Failure};
+use infra::kind::{Blocker, Class, Failure};
 use infra::lock::Guard;
 use infra::plan::plan;
 use infra::value::{Fields, Value};
@@ -150,8 +150,40 @@ async fn what_never_gets_ready_fails_at_its_deadline() {
     let (report, events) = run(&networks(), &world, 32, go_on()).await;
     let codes: BTreeSet<&str> = report.failed.values().map(|failure| failure.code.as_str()).collect();
     assert_eq!(codes, BTreeSet::from(["DeadlineExceeded"]));
+    assert!(report.failed.values().all(|failure| failure.message.contains(" by waiting on ")), "{report:?}");
     assert_eq!(report.skipped.len(), 4);
     assert!(events.iter().any(|event| matches!(event, Event::Still { .. })), "a quiet apply says that it is alive");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_holds_a_resource_is_named_and_waited_for_only_where_it_passes() {
+    let world = Shared::default();
+    assert!(run(&networks(), &world, 32, go_on()).await.0.is_success());
+    let stays = Blocker::new("instance i-1");
+    let passes = Blocker::new("network interface eni-1 of function f").passing(true);
+    let held = [("subnet.a-a".to_owned(), vec![stays]), ("subnet.b-a".to_owned(), vec![passes])];
+    world.lock().unwrap().blockers = held.into();
+    let started = tokio::time::Instant::now();
+    let mut ends = Vec::new();
+    let plan = plan(&desired([]), &memory::snapshot(&world)).unwrap();
+    let context =
+        Context { drivers: memory::drivers(&world), scope: scope(&[]), guard: Guard::none(), run: "run1".into() };
+    let mut said = Vec::new();
+    let report = apply(&plan, Arc::new(context), 32, go_on(), |event| match event {
+        Event::Failed { address, failure, .. } => ends.push((address.to_string(), started.elapsed(), failure)),
+        Event::Waiting { on, .. } => said.push(on),
+        _ => {}
+    });
+    let report = report.await;
+    let [(first, soon, staying), (second, late, passing)] = &ends[..] else { panic!("{ends:?}") };
+    assert_eq!((first.as_str(), &*staying.held_by), ("subnet.a-a", &["instance i-1".to_owned()][..]));
+    assert!(soon.as_secs() < 60, "nobody waits for what stays: {soon:?}");
+    assert_eq!(second, "subnet.b-a");
+    assert!(late.as_secs() >= 600 && passing.message.contains("still so after 10 minutes"), "{late:?} {passing}");
+    assert_eq!((passing.code.as_str(), passing.held_by.len()), ("DependencyViolation", 1));
+    assert!(said.iter().any(|on| on.ends_with("held by network interface eni-1 of function f")), "{said:?}");
+    assert_eq!(addresses(report.skipped.keys()), ["vpc.a", "vpc.b"]);
+    assert_eq!(addresses(&report.done), ["subnet.a-b", "subnet.b-b"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ mod elb;
 mod end_to_end;
 mod executor;
 mod gateways;
+mod holders;
 mod iam;
 mod logs;
 mod memory;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use infra::address::{Address, DEPOSED};
-use infra::kind::{Class, Driver, Drivers, Failure, Health, Id, Info, Live, Making, Progress, Result, Scope};
+use infra::kind::{Blocker, Class, Driver, Drivers, Failure, Health, Id, Info, Live, Making, Progress, Result, Scope};
 use infra::kinds;
 use infra::plan::Snapshot;
 use infra::tags::Tags;
@@ -51,6 +51,8 @@ pub struct World {
     pub calls: Vec<String>,
     /// What the next calls with this text answer, in turn.
     pub answers: BTreeMap<String, Vec<Failure>>,
+    /// What keeps a resource from being deleted, by address.
+    pub blockers: BTreeMap<String, Vec<Blocker>>,
     /// How many polls say that a new resource is not ready.
     pub slowness: u32,
     pub waits: BTreeMap<Id, u32>,
@@ -187,8 +189,16 @@ impl Driver for InMemory {
         Ok(())
     }
 
+    async fn blockers(&self, live: &Live<Fields>) -> Result<Vec<Blocker>> {
+        let address = live.identity.address.to_string();
+        Ok(self.world.lock().unwrap().blockers.get(&address).cloned().unwrap_or_default())
+    }
+
     async fn delete(&self, live: &Live<Fields>) -> Result<()> {
         let mut world = self.world.lock().unwrap();
+        if world.blockers.get(&live.identity.address.to_string()).is_some_and(|held| !held.is_empty()) {
+            return Err(Failure::new("memory", "DependencyViolation", "it is in use").class(Class::Busy));
+        }
         world.call("delete", &live.identity.address)?;
         if !world.live.contains_key(&live.id) {
             return Ok(());

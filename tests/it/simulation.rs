@@ -1,6 +1,6 @@
 //! The whole engine on bad days, as databases are tested: one seed is one life of an environment, and replays exactly.
 //!
-//! `INFRA_SEED=7 cargo nextest run simulation` replays one, `INFRA_SEEDS=20000` tries more of them.
+//! `INFRA_SEED=7 cargo test simulation` replays one, `tests/run --seeds 20000` tries more of them.
 
 mod cloud;
 mod dice;
@@ -11,7 +11,7 @@ mod races;
 use self::life::{End, Life};
 
 /// How many lives each of the two halves of the tests lives.
-const SEEDS: u64 = 250;
+const SEEDS: u64 = 750;
 
 /// One life under a clock that does not wait.
 fn live(seed: u64) -> Result<Vec<End>, String> {

@@ -15,11 +15,16 @@ use infra::address::Address;
 use infra::aws::Aws;
 use infra::kind::{Id, Kind, Live, Making, Progress, Scope};
 use infra::value::{self, Fields, Outputs};
+use tokio::sync::{Mutex, OnceCell};
 
 pub const REGION: &str = "us-east-1";
 
 /// The status by which `localstack/up --localstack` says that its Python is missing.
 const NO_PYTHON: i32 = 3;
+
+/// What a copy has that its original has not: tasks that are processes, and load balancers that forward, at the address
+/// in `HTTP_PROXY`.
+pub const DATA_PLANE: &str = r#"{ "data-plane": true }"#;
 
 /// A running emulator. It ends with this value, and at the latest with this process.
 pub struct Emulator {
@@ -35,19 +40,53 @@ impl Drop for Emulator {
     }
 }
 
+static PLAIN: Template = Template::new();
+static STRICT: Template = Template::new();
+
+/// An emulator that others of this process are copied from, so that only the first of them takes its time to start. It
+/// ends with the process. Of a runner that gives each test a process of its own, each makes what it needs.
+pub struct Template {
+    made: OnceCell<Emulator>,
+    copying: Mutex<()>,
+}
+
+impl Template {
+    pub const fn new() -> Self {
+        Self { made: OnceCell::const_new(), copying: Mutex::const_new(()) }
+    }
+
+    /// A copy; the first one who asks makes the template. `parts` is what the copy has beside.
+    pub async fn copy(&self, parts: &'static str, make: impl AsyncFn() -> Emulator) -> Emulator {
+        let made = self.made.get_or_init(|| make()).await;
+        let _alone = self.copying.lock().await;
+        made.copy_with(parts).await
+    }
+
+    /// A copy of one with nothing in it, which has looked at each service: it takes its time for the first look.
+    async fn empty(&self, arguments: &[&str]) -> Emulator {
+        let make = async || {
+            let emulator = Emulator::run(arguments).expect("this needs no Python of its own");
+            let drivers = infra::kinds::drivers(&emulator.aws().await);
+            infra::live::snapshot(&scope(&[]), &drivers).await.expect("all kinds can be read");
+            emulator
+        };
+        if std::env::var_os("NEXTEST").is_some() { make().await } else { self.copy("", make).await }
+    }
+}
+
 impl Emulator {
-    pub fn start() -> Self {
-        Self::run(&[]).expect("this needs no Python of its own")
+    pub async fn start() -> Self {
+        PLAIN.empty(&[]).await
     }
 
     /// One that is as slow and as strict as AWS.
-    pub fn strict() -> Self {
-        Self::run(&["--strict"]).expect("this needs no Python of its own")
+    pub async fn strict() -> Self {
+        STRICT.empty(&["--strict"]).await
     }
 
     /// One whose tasks are processes and whose load balancers forward, at the address in `HTTP_PROXY`.
-    pub fn with_data_plane() -> Self {
-        Self::run(&["--data-plane"]).expect("this needs no Python of its own")
+    pub async fn with_data_plane() -> Self {
+        Self::start().await.copy_with(DATA_PLANE).await
     }
 
     /// LocalStack itself; `None` where its Python is missing, of which a line tells that no test runner swallows.
@@ -78,11 +117,20 @@ impl Emulator {
 
     /// Another one that has all there is in this one now. Nobody may be calling meanwhile.
     pub async fn copy(&self) -> Self {
-        let about = self.set("copy", "").await;
+        self.copy_with("").await
+    }
+
+    async fn copy_with(&self, parts: &'static str) -> Self {
+        let about = self.set("copy", parts).await;
         let about: serde_json::Value = serde_json::from_slice(&about).expect("what the emulator tells");
         let mut variables = self.variables.clone();
         variables.insert("AWS_ENDPOINT_URL".to_owned(), format!("http://127.0.0.1:{}", about["port"]));
         variables.insert("INFRA_EMULATOR_PID".to_owned(), about["pid"].to_string());
+        if let Some(proxy) = about["proxy"].as_str() {
+            for (name, value) in [("http_proxy", proxy), ("no_proxy", "127.0.0.1,localhost")] {
+                variables.extend([name.to_owned(), name.to_uppercase()].map(|name| (name, value.to_owned())));
+            }
+        }
         Self { variables, strict: self.strict }
     }
 
@@ -153,7 +201,7 @@ pub struct Bench {
 
 impl Bench {
     pub async fn start() -> Self {
-        let emulator = Emulator::start();
+        let emulator = Emulator::start().await;
         let aws = emulator.aws().await;
         Self { _emulator: emulator, aws }
     }

@@ -27,6 +27,8 @@ const PURE: &[&str] = &[
     "policy",
     "reach.rs",
     "report",
+    "remedy",
+    "remedy.rs",
     "report.rs",
     "rights",
     "rights.rs",

@@ -123,6 +123,7 @@ impl Expansion<'_> {
         if self.file.network.is_none() {
             let message = format!("`{}` needs a network", origin.join("."));
             self.wrong(origin, message, Some("add `network: { cidr: 10.0.0.0/16, zones: 3 }`".to_owned()));
+            self.broken.insert(Address::new("vpc", "main"));
         }
         id(&Address::new("vpc", "main"))
     }

@@ -1,9 +1,12 @@
 //! What `${...}` means: outputs of resources, keys of secrets, and a few words of the file itself.
 
+use std::collections::BTreeSet;
+
 use super::Expansion;
 use crate::address::Address;
 use crate::environment::secrets::Part as SecretPart;
-use crate::environment::{Piece, nearest, references};
+use crate::environment::words::list;
+use crate::environment::{EnvironmentFile, Piece, nearest, references};
 use crate::kinds;
 use crate::value::{Arg, Output, Part, Template};
 
@@ -23,6 +26,9 @@ impl Expansion<'_> {
                 return Arg::Known(text.to_owned());
             }
         };
+        if let [Piece::Literal(text)] = pieces.as_slice() {
+            self.forgotten(text, path);
+        }
         let mut parts = Vec::new();
         for piece in pieces {
             match piece {
@@ -38,6 +44,24 @@ impl Expansion<'_> {
             }
         }
         joined(parts)
+    }
+
+    /// A text that is a reference but for its `${}`.
+    fn forgotten(&mut self, text: &str, path: &[&str]) {
+        let words: Vec<&str> = text.split('.').collect();
+        let names =
+            |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        if words.len() < 3 || !words.iter().all(names) {
+            return;
+        }
+        let known = match *words {
+            [kind, _, output] => kinds::find(kind).is_some_and(|info| info.outputs.contains(&output)),
+            _ => false,
+        };
+        if known || self.known().iter().any(|known| known == text) {
+            let help = format!("write `\"${{{text}}}\"`");
+            self.wrong(path, format!("`{text}` is plain text here, not a reference"), Some(help));
+        }
     }
 
     fn meaning(&mut self, words: &[&str]) -> Result<Arg<String>, Unknown> {
@@ -95,7 +119,15 @@ impl Expansion<'_> {
                 output("sns_topic", severity, "arn")
             }
             ["existing", name, what] if self.file.existing.contains_key(name) => self.existing(name, what),
-            [kind, name, what] if kinds::find(kind).is_some() => output(kind, name, what),
+            [kind, name, what]
+                if kinds::find(kind).is_some() && format!("{kind}.{name}").parse::<Address>().is_ok() =>
+            {
+                output(kind, name, what)
+            }
+            // What is wrong with that entry is said there.
+            [kind, name, what] if self.file.resources.contains_key(&format!("{kind}.{name}")) => {
+                output(kind, name, what)
+            }
             _ => Err(self.unknown(words)),
         }
     }
@@ -166,11 +198,71 @@ impl Expansion<'_> {
         let reference = words.join(".");
         let known = self.known();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let near = nearest(&reference, &known);
-        Unknown {
-            message: format!("`${{{reference}}}` refers to nothing"),
-            help: near.map(|near| format!("did you mean `${{{near}}}`?")),
+        Unknown { message: format!("`${{{reference}}}` refers to nothing"), help: Some(self.instead(words, &known)) }
+    }
+
+    /// What could stand in place of a reference to nothing.
+    fn instead(&self, words: &[&str], known: &[&str]) -> String {
+        let did_you_mean = |near: &str| format!("did you mean `${{{near}}}`?");
+        let reference = words.join(".");
+        let entry = |words: &[&str]| format!("{}.", words.join("."));
+        match *words {
+            ["var" | "vars" | "variables", name] => {
+                return format!("a variable is `${{var.{name}}}`, with a default under `vars:`");
+            }
+            ["env", name] => {
+                return format!(
+                    "variables of the shell are not read: write `${{var.{name}}}`, and pass `--var {name}=...`"
+                );
+            }
+            [name]
+                if name.chars().any(|c| c.is_ascii_uppercase()) && nearest(&name.to_lowercase(), known).is_none() =>
+            {
+                return format!(
+                    "variables of the shell are not read: write `${{var.{name}}}`, and pass `--var {name}=...`"
+                );
+            }
+            ["resources", ref rest @ ..] if !rest.is_empty() => return did_you_mean(&rest.join(".")),
+            _ => {}
         }
+        // Of what there is, only the last word is wrong, or lacks.
+        let of = if known.iter().any(|one| one.starts_with(&entry(words))) { words } else { &words[..words.len() - 1] };
+        let outputs: Vec<&str> = known.iter().filter_map(|one| one.strip_prefix(&entry(of))).collect();
+        if of.len() >= 2 && !outputs.is_empty() {
+            return match nearest(words.last().unwrap_or(&""), &outputs).filter(|_| of.len() < words.len()) {
+                Some(near) => did_you_mean(&format!("{}{near}", entry(of))),
+                None => format!("`{}` has {}", of.join("."), list(&outputs).replace(" or ", " and ")),
+            };
+        }
+        if let [kind, name] | [kind, name, _] = *words
+            && let Some(kind) = super::near_kind(kind)
+            && let Some(info) = kinds::find(kind)
+        {
+            let there: Vec<&str> = self.file.resources.keys().map(String::as_str).collect();
+            let of_kind = |near: &&str| near.split('.').next() == Some(kind);
+            let output = words.get(2).filter(|word| info.outputs.contains(word)).or(info.outputs.first());
+            if let (Some(near), Some(output)) = (nearest(&format!("{kind}.{name}"), &there).filter(of_kind), output) {
+                return did_you_mean(&format!("{near}.{output}"));
+            }
+        }
+        if let Some(near) = nearest(&reference, known) {
+            return did_you_mean(near);
+        }
+        let section = words.first().copied().unwrap_or_default();
+        let names: BTreeSet<&str> = known
+            .iter()
+            .filter_map(|one| one.strip_prefix(&entry(&[section])))
+            .filter_map(|rest| rest.split('.').next())
+            .collect();
+        if names.is_empty() && EnvironmentFile::sections().contains(&section) {
+            return format!("this file has no `{section}` that can be referred to");
+        }
+        if names.is_empty() {
+            return "a reference is `${section.name.output}` of what is in the file, such as `${databases.main.endpoint}`"
+                .to_owned();
+        }
+        let names: Vec<&str> = names.into_iter().collect();
+        format!("`{section}` has {}", list(&names).replace(" or ", " and "))
     }
 
     /// Every reference that this file could make to its sections.

@@ -75,7 +75,7 @@ async fn a_failure_is_in_the_document_with_its_cause() {
     let outcome = &applied.json()["outcome"];
     assert_eq!(outcome["success"], json!(false));
     let failed = outcome["failed"].as_array().unwrap();
-    assert_eq!(keys(&failed[0]), ["address", "code", "message", "operation", "request_id"]);
+    assert_eq!(keys(&failed[0]), ["address", "code", "held_by", "message", "operation", "remedy", "request_id"]);
     assert_eq!(
         (failed.len(), &failed[0]["address"], &failed[0]["code"]),
         (1, &json!("secret.jwt"), &json!("NameTaken"))

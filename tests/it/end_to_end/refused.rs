@@ -26,6 +26,16 @@ async fn the_wrong_account() {
 }
 
 #[tokio::test]
+async fn nobody_who_is_signed_in() {
+    let site = Site::start().await;
+    let mut unsigned = site.command(&site.emulator.variables["AWS_ENDPOINT_URL"], "plan production");
+    let told = unsigned.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").output().await.unwrap();
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("sts:GetCallerIdentity: NoCredentials: no credentials were found"), "{told}");
+    assert!(told.contains("\n  to do: sign in first: `aws sso login`"), "{told}");
+}
+
+#[tokio::test]
 async fn an_apply_that_nobody_has_consented_to() {
     let site = Site::start().await;
     let before = account::contents(&site.aws).await;

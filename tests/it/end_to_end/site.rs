@@ -12,10 +12,12 @@ use infra::value::Fields;
 use serde_json::Value as Json;
 use tokio::process::Command;
 
-use crate::support::{Emulator, REGION};
+use crate::support::{Emulator, REGION, Template};
 
 pub const ACCOUNT: &str = "123456789012";
 pub const PRODUCTION: &str = "production";
+
+const CORE: &str = include_str!("core.yaml");
 
 pub struct Site {
     pub emulator: Emulator,
@@ -57,8 +59,8 @@ impl Site {
     /// An empty account, and a folder with `environments/production.yaml`: a network, services and a database, which is
     /// enough to show what the engine does.
     pub async fn start() -> Self {
-        let site = Self::on(Emulator::strict()).await;
-        site.write(PRODUCTION, include_str!("core.yaml"));
+        let site = Self::on(Emulator::strict().await).await;
+        site.write(PRODUCTION, CORE);
         site
     }
 
@@ -82,8 +84,14 @@ impl Site {
 
     /// A site on which production has been applied.
     pub async fn applied() -> Self {
-        let site = Self::start().await;
-        site.infra("apply production --yes").await.well();
+        static APPLIED: Template = Template::new();
+        let apply = async || {
+            let site = Self::start().await;
+            site.infra("apply production --yes").await.well();
+            site.emulator
+        };
+        let site = Self::on(APPLIED.copy("", apply).await).await;
+        site.write(PRODUCTION, CORE);
         site
     }
 

@@ -10,8 +10,9 @@ use aws_sdk_elasticloadbalancingv2::types::{
 
 use super::load::Load;
 use crate::end_to_end::site;
-use crate::support::Emulator;
+use crate::support::{DATA_PLANE, Emulator, Template};
 
+const FILE: &str = include_str!("test.yaml");
 pub const CLUSTER: &str = "acme-test-main";
 /// So many requests a second for each site.
 const LOAD: u32 = 100;
@@ -40,10 +41,16 @@ impl Deref for Site {
 impl Site {
     /// An emulator on which the environment `test` has been applied.
     pub async fn start() -> Self {
-        let base = site::Site::on(Emulator::with_data_plane()).await;
+        static APPLIED: Template = Template::new();
+        let apply = async || {
+            let base = site::Site::on(Emulator::start().await).await;
+            base.write("test", FILE);
+            base.infra("apply test --yes").await.well();
+            base.emulator
+        };
+        let base = site::Site::on(APPLIED.copy(DATA_PLANE, apply).await).await;
         base.emulator.set("data-plane", SETTINGS).await;
-        base.write("test", include_str!("test.yaml"));
-        base.infra("apply test --yes").await.well();
+        base.write("test", FILE);
         base.converged("test").await;
         let live = base.live("test").await;
         let output = |address: &str, output: &str| {

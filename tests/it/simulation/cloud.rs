@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::dice::Dice;
 use crate::core::environment::KINDS;
-use crate::memory::{self, Shared};
+use crate::memory::{self, Shared, World};
 use crate::support::scope;
 
 /// How long a request travels at most, and its answer.
@@ -54,6 +54,29 @@ struct State {
     writer: u64,
     /// What must never happen, and did.
     wrongs: Vec<String>,
+}
+
+impl State {
+    /// What a read shows of this resource, if anything.
+    fn seen<'a>(&'a self, id: &str, truth: &'a World) -> Option<&'a Live<Fields>> {
+        let now = Instant::now();
+        if self.shown.get(id).is_some_and(|from| *from > now) {
+            return None;
+        }
+        match self.past.get(id) {
+            Some((past, until)) if *until > now => Some(past),
+            _ => truth.live.get(id),
+        }
+    }
+
+    /// A copy of it, in the state that it is in by now.
+    fn shape(&self, seen: &Live<Fields>) -> Live<Fields> {
+        let mut seen = seen.clone();
+        if seen.health == Health::Ok && self.ready.get(&seen.id).is_some_and(|ready| *ready > Instant::now()) {
+            seen.health = Health::Pending;
+        }
+        seen
+    }
 }
 
 /// One run of the program: it may freeze, or die at a call.
@@ -142,32 +165,27 @@ impl Cloud {
 
     /// What a read shows of this resource, if anything.
     fn seen(&self, id: &str) -> Option<Live<Fields>> {
-        let now = Instant::now();
-        let truth = self.truth.lock().unwrap().live.get(id).cloned();
-        let state = self.state();
-        if state.shown.get(id).is_some_and(|from| *from > now) {
-            return None;
-        }
-        let mut seen = match state.past.get(id) {
-            Some((past, until)) if *until > now => past.clone(),
-            _ => truth?,
-        };
-        if seen.health == Health::Ok && state.ready.get(id).is_some_and(|ready| *ready > now) {
-            seen.health = Health::Pending;
-        }
-        Some(seen)
+        let (truth, state) = (self.truth.lock().unwrap(), self.state());
+        state.seen(id, &truth).map(|seen| state.shape(seen))
     }
 
-    fn ids(&self) -> BTreeSet<Id> {
-        let mut ids: BTreeSet<Id> = self.truth.lock().unwrap().live.keys().cloned().collect();
-        ids.extend(self.state().past.keys().cloned());
-        ids
+    /// What a read shows of all of this kind that are ours.
+    fn all(&self, kind: &str) -> Vec<Live<Fields>> {
+        let environment = scope(&[]).environment;
+        let ours =
+            |live: &&Live<Fields>| live.identity.address.kind == kind && live.identity.environment == environment;
+        let (truth, state) = (self.truth.lock().unwrap(), self.state());
+        let ids: BTreeSet<&Id> = truth.live.keys().chain(state.past.keys()).collect();
+        let seen = ids.into_iter().filter_map(|id| state.seen(id, &truth));
+        // There are many kinds, so that only what is asked for is copied.
+        seen.filter(ours).map(|seen| state.shape(seen)).collect()
     }
 
     /// After a create: when it is shown, when it is ready, and whether it fails.
     fn made(&self, info: &Info, id: &Id, address: &Address) {
         let mut truth = self.truth.lock().unwrap();
-        let same = |live: &&Live<Fields>| live.identity == scope(&[]).identity(address) && !live.deposed;
+        let identity = scope(&[]).identity(address);
+        let same = |live: &&Live<Fields>| live.identity == identity && !live.deposed;
         if truth.live.values().filter(same).count() > 1 {
             self.wrong(format!("{address} was made twice"));
         }
@@ -315,14 +333,7 @@ impl Late {
 impl Driver for Late {
     async fn list(&self, _: &Scope) -> Result<Vec<Live<Fields>>> {
         let (cloud, info) = (self.process.cloud.clone(), self.info);
-        let work = async move {
-            let seen = cloud.ids().into_iter().filter_map(|id| cloud.seen(&id));
-            let ours = |live: &Live<Fields>| {
-                live.identity.address.kind == info.name && live.identity.environment == scope(&[]).environment
-            };
-            Ok(seen.filter(ours).collect())
-        };
-        self.process.read(work).await
+        self.process.read(async move { Ok(cloud.all(info.name)) }).await
     }
 
     async fn create(&self, fields: &Fields, making: &Making) -> Result<Id> {

@@ -2,21 +2,35 @@
 
 use aws_sdk_ecs::types::{DesiredStatus, LogDriver, Service, Task};
 
+use super::ecs_rollout;
 use crate::aws::Aws;
 use crate::kind::Result;
-use crate::kinds::ecs_rollout;
 
 /// Lines of a log that are shown.
 const LINES: i32 = 10;
+/// Events of a service that are shown.
+const EVENTS: usize = 3;
 
 /// What is known of a service whose deployment failed.
 pub async fn of(aws: &Aws, service: &Service) -> Result<String> {
+    explained(aws, service, ecs_rollout::failed(service)).await
+}
+
+/// Why a deployment failed, with how its newest task ended, and what ECS says of the service.
+pub async fn explained(aws: &Aws, service: &Service, why: Option<String>) -> Result<String> {
     let cause = match ecs_rollout::stopped(aws, service).await? {
         Some(task) => Some(task_ended(aws, &task).await),
         None => ecs_rollout::unable(service).map(str::to_owned),
     };
-    let known: Vec<String> = ecs_rollout::failed(service).into_iter().chain(cause).collect();
-    Ok(if known.is_empty() { "ECS does not say why".to_owned() } else { known.join("; ") })
+    let why = why.map(|why| why.trim_end_matches('.').to_owned());
+    let known: Vec<String> = why.into_iter().chain(cause).collect();
+    let mut text = if known.is_empty() { "ECS does not say why".to_owned() } else { known.join("; ") };
+    let events: Vec<&str> = service.events().iter().take(EVENTS).filter_map(|event| event.message()).collect();
+    if !events.is_empty() {
+        text.push_str("\n  the last events of the service:");
+        events.iter().rev().for_each(|event| text.push_str(&format!("\n    {event}")));
+    }
+    Ok(text)
 }
 
 /// How the newest stopped task of a revision ended.
