@@ -3,7 +3,9 @@
 
 use futures::future::{join_all, try_join_all};
 
+use crate::address::Address;
 use crate::aws::Aws;
+use crate::desired::Desired;
 use crate::kind::{Info, Live, Result, Scope};
 use crate::kinds::{self, tagging};
 use crate::live;
@@ -21,9 +23,17 @@ const GLOBAL: [&str; 2] = ["iam:", "route53:"];
 
 /// Whether a resource stands in one region.
 #[must_use]
-pub fn is_regional(live: &Live<Fields>) -> bool {
+pub fn is_regional(address: &Address) -> bool {
     let is_global = |info: &Info| GLOBAL.iter().any(|service| info.rights.create.contains(service));
-    kinds::find(&live.identity.address.kind).is_none_or(|info| !is_global(info))
+    kinds::find(&address.kind).is_none_or(|info| !is_global(info))
+}
+
+/// Whether the environment may be elsewhere: nothing of it stands in this region, though something should, or all of it
+/// is to go.
+#[must_use]
+pub fn is_possible(desired: &Desired, live: &[Live<Fields>]) -> bool {
+    let wanted = desired.resources.is_empty() || desired.resources.keys().any(is_regional);
+    wanted && !live.iter().any(|live| is_regional(&live.identity.address))
 }
 
 /// The other region in which this environment is, where there is one. Regions that the file speaks of are not looked at.
@@ -44,7 +54,9 @@ pub async fn find(aws: &Aws, scope: &Scope) -> Result<Option<Elsewhere>> {
         let drivers = kinds::drivers(&there);
         let read = live::snapshot(&scope, &drivers).await.map_err(|failures| failures.into_iter().next());
         let live = match read {
-            Ok(snapshot) => snapshot.live.into_iter().filter(|live| live.serves() && is_regional(live)).collect(),
+            Ok(snapshot) => {
+                snapshot.live.into_iter().filter(|live| live.serves() && is_regional(&live.identity.address)).collect()
+            }
             Err(Some(failure)) => return Err(failure),
             Err(None) => Vec::new(),
         };

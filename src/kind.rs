@@ -126,7 +126,8 @@ pub struct Scope {
     pub partition: String,
     /// The addresses in the file: what an index may not know yet is looked up once by its deterministic name.
     pub wanted: BTreeSet<Address>,
-    /// Their names in AWS where the file chooses them (the field `name`, of a key `alias`); all others are generated.
+    /// Their names in AWS where the file chooses them (the field `name`, of a key `alias`, of a task definition `family`);
+    /// all others are generated.
     pub names: BTreeMap<Address, String>,
     /// Further regions that the file speaks of, in fields named `region`.
     pub regions: BTreeSet<String>,

@@ -138,7 +138,7 @@ impl Place {
 #[must_use]
 pub fn scope(place: &Place, desired: &Desired) -> Scope {
     let named = |resource: &Resource| {
-        let name = ["name", "alias"].iter().find_map(|field| resource.fields.get(*field)?.as_text())?;
+        let name = ["name", "alias", "family"].iter().find_map(|field| resource.fields.get(*field)?.as_text())?;
         Some((resource.address.clone(), name.to_owned()))
     };
     let elsewhere = |resource: &Resource| {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_ec2::types::NatGatewayState;
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType as Decision};
 use futures::future::try_join_all;
 
@@ -13,6 +14,8 @@ use crate::rights::{self, Answer, Asked};
 
 /// AWS's own number of VPCs in a region, and of gateways to the internet, which go with them.
 const VPCS: usize = 5;
+/// AWS's own number of NAT gateways in a zone.
+const NAT_GATEWAYS: usize = 5;
 /// AWS's own number of rules of a security group for each direction.
 const RULES: usize = 60;
 
@@ -185,7 +188,49 @@ async fn quotas(aws: &Aws, plan: &Plan) -> Result<Vec<String>> {
         let quota = limit.and_then(|one| one.max()?.parse().ok());
         compare("load balancers", there.len(), balancers, quota.unwrap_or(usize::MAX));
     }
+    if made("nat_gateway") > 0 {
+        for (zone, (there, new)) in nat_gateways(aws, plan).await? {
+            compare(&format!("NAT gateways in {zone}"), there, new, NAT_GATEWAYS);
+        }
+    }
     Ok(notes)
+}
+
+/// How many NAT gateways each zone has and gets.
+async fn nat_gateways(aws: &Aws, plan: &Plan) -> Result<BTreeMap<String, (usize, usize)>> {
+    let gateways = aws.ec2().describe_nat_gateways().into_paginator().items().send();
+    let subnets = aws.ec2().describe_subnets().into_paginator().items().send();
+    let (gateways, subnets) = tokio::try_join!(
+        aws.call("ec2:DescribeNatGateways", gateways.collect::<Result<Vec<_>, _>>()),
+        aws.call("ec2:DescribeSubnets", subnets.collect::<Result<Vec<_>, _>>()),
+    )?;
+    let zones = subnets.iter().filter_map(|one| Some((one.subnet_id()?, one.availability_zone()?)));
+    let zones: BTreeMap<&str, &str> = zones.collect();
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let counted = [Some(&NatGatewayState::Available), Some(&NatGatewayState::Pending)];
+    for gateway in gateways.iter().filter(|one| counted.contains(&one.state())) {
+        if let Some(zone) = gateway.subnet_id().and_then(|id| zones.get(id)) {
+            counts.entry((*zone).to_owned()).or_default().0 += 1;
+        }
+    }
+    let created = |kind: &'static str| {
+        plan.steps.node_weights().filter_map(move |step| match &step.verb {
+            Verb::Create(fields) if step.address.kind == kind => Some((&step.address, fields)),
+            _ => None,
+        })
+    };
+    let planned: BTreeMap<_, _> =
+        created("subnet").filter_map(|(address, fields)| Some((address, fields.get("zone")?.as_text()?))).collect();
+    for (_, fields) in created("nat_gateway") {
+        let Some(subnet) = fields.get("subnet_id") else { continue };
+        let known = subnet.as_text().and_then(|id| zones.get(id).copied());
+        let new = || subnet.references().first().and_then(|output| planned.get(&output.of).copied());
+        if let Some(zone) = known.or_else(new) {
+            counts.entry(zone.to_owned()).or_default().1 += 1;
+        }
+    }
+    counts.retain(|_, (_, new)| *new > 0);
+    Ok(counts)
 }
 
 /// Security groups with more rules than AWS takes by itself.

@@ -3,6 +3,7 @@
 
 use crate::address::Address;
 use crate::kind::{Class, Failure};
+use crate::rights;
 
 /// Where what the codes say has a remedy. The first that fits is taken.
 struct Remedy {
@@ -291,19 +292,8 @@ fn fits(pattern: &str, code: &str) -> bool {
     true
 }
 
-/// The names of services in our operations where IAM has others.
-const SERVICES: &[(&str, &str)] = &[
-    ("autoscaling", "application-autoscaling"),
-    ("elb", "elasticloadbalancing"),
-    ("namespaces", "servicediscovery"),
-    ("secrets", "secretsmanager"),
-    ("tagging", "tag"),
-    ("waf", "wafv2"),
-];
-
 fn service(failure: &Failure) -> &str {
-    let ours = failure.operation.split(':').next().unwrap_or_default();
-    SERVICES.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, iam)| iam)
+    rights::service(failure.operation.split(':').next().unwrap_or_default())
 }
 
 /// The service as the owner of a role.

@@ -58,6 +58,15 @@ const BY_TAG: &[&str] = &["ec2", "elasticloadbalancing", "kms"];
 /// Who the caller is, what a region has, and the index of tags.
 const LOOK: &[&str] =
     &["ec2:DescribeAvailabilityZones", "ec2:DescribeRegions", "sts:GetCallerIdentity", "tag:GetResources"];
+/// The names of services in our operations where IAM has others.
+const SERVICES: &[(&str, &str)] = &[
+    ("autoscaling", "application-autoscaling"),
+    ("elb", "elasticloadbalancing"),
+    ("namespaces", "servicediscovery"),
+    ("secrets", "secretsmanager"),
+    ("tagging", "tag"),
+    ("waf", "wafv2"),
+];
 /// The lock.
 const PARAMETERS: &[&str] = &["ssm:DeleteParameter", "ssm:GetParametersByPath", "ssm:PutParameter"];
 /// What writes the history, and makes its log group where no apply has yet.
@@ -71,6 +80,12 @@ const HISTORY: &[&str] = &[
 /// Generated names begin so at least, however long a project and an environment are called: load balancers and target
 /// groups have 32 letters, of which 14 are for hashes.
 const START: usize = 18;
+
+/// What IAM calls a service of our operations.
+#[must_use]
+pub fn service(ours: &str) -> &str {
+    SERVICES.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, iam)| iam)
+}
 
 /// The part of AWS that a region belongs to, as ARNs name it.
 #[must_use]

@@ -186,7 +186,7 @@ impl Session {
     /// The plan, and what is live.
     pub async fn compare(&self, scope: &Scope, desired: &Desired) -> Result<(Plan, Vec<Live<Fields>>)> {
         let mut snapshot = self.snapshot(scope).await?;
-        if !snapshot.live.iter().any(elsewhere::is_regional) {
+        if elsewhere::is_possible(desired, &snapshot.live) {
             self.refuse_elsewhere(scope).await?;
         }
         let unread = crate::plan::unread(desired, &snapshot.live);

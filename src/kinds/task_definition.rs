@@ -126,6 +126,8 @@ impl Kind for TaskDefinition {
         let mut families: BTreeSet<String> = named.into_iter().collect();
         // A family whose name is the user's own is found through the index, which also knows revisions long gone.
         families.extend(index.keys().filter_map(|arn| Some(family(arn)?.to_owned())));
+        // The index learns of tags late, and of one that was adopted a moment ago it knows nothing yet.
+        families.extend(scope.wanted(Self::NAME).filter_map(|wanted| scope.names.get(&wanted.address).cloned()));
         families.extend(aws.adopting().filter(|one| one.identity.address.kind == Self::NAME).map(|one| one.id.clone()));
         let reads = families.iter().map(async |family| match describe(aws, family).await {
             Ok((found, tags)) => Ok(scope.tagged(aws, Self::NAME, &tags).map(|tagged| live(&found, &tags, tagged))),

@@ -75,8 +75,7 @@ impl Basis {
     fn at(&self, address: &Address) -> At<'_> {
         let planned: Vec<&Planned> = self.resources.iter().filter(|planned| planned.address == *address).collect();
         let id = self.ids.iter().find(|(of, deposed, _)| of == address && !deposed).map(|(_, _, id)| id);
-        let is_absent = planned.iter().any(|planned| planned.action == Action::Create);
-        At { planned, id, is_absent }
+        At { planned, id }
     }
 }
 
@@ -84,7 +83,6 @@ impl Basis {
 struct At<'a> {
     planned: Vec<&'a Planned>,
     id: Option<&'a Id>,
-    is_absent: bool,
 }
 
 impl<'a> At<'a> {
@@ -93,18 +91,18 @@ impl<'a> At<'a> {
         changes.map(|change| (change.path.as_str(), change)).collect()
     }
 
-    fn goes(&self) -> bool {
-        self.planned.iter().any(|planned| planned.action == Action::Delete)
+    fn is_to(&self, action: Action) -> bool {
+        self.planned.iter().any(|planned| planned.action == action)
     }
 }
 
 fn moved(then: &At, now: &At) -> Vec<Moved> {
     match (then.id, now.id) {
         (Some(was), Some(is)) if was != is => return vec![Moved::Another { was: was.clone(), is: is.clone() }],
-        _ if now.is_absent && !then.is_absent => return vec![Moved::Gone],
-        _ if then.is_absent && !now.is_absent => return vec![Moved::Appeared],
-        _ if now.goes() && !then.goes() => return vec![Moved::Appeared],
-        _ if then.goes() && !now.goes() => return vec![Moved::Gone],
+        _ if now.is_to(Action::Create) && !then.is_to(Action::Create) => return vec![Moved::Gone],
+        _ if then.is_to(Action::Create) && !now.is_to(Action::Create) => return vec![Moved::Appeared],
+        _ if now.is_to(Action::Delete) && !then.is_to(Action::Delete) => return vec![Moved::Appeared],
+        _ if then.is_to(Action::Delete) && !now.is_to(Action::Delete) => return vec![Moved::Gone],
         _ if then.planned == now.planned => return Vec::new(),
         _ => {}
     }

@@ -18,6 +18,7 @@ use crate::support::Bench;
 async fn made<K: Kind>(bench: &Bench, spec: Json) -> Live<K> {
     let spec: K = serde_json::from_value(spec).expect("a specification");
     let id = bench.try_create("main", &spec).await.expect("create");
+    bench.settled::<K>(&id).await;
     bench.list::<K>().await.into_iter().find(|live| live.id == id).expect("it is there")
 }
 
@@ -96,8 +97,8 @@ async fn of_target_groups_clusters_namespaces_and_alarms() {
 
     let cluster: Live<EcsCluster> = made(&bench, json!({})).await;
     let task = bench.aws.ecs().register_task_definition().family("theirs");
-    let container = aws_sdk_ecs::types::ContainerDefinition::builder().name("app").image("app").build();
-    task.container_definitions(container).send().await.unwrap();
+    let container = aws_sdk_ecs::types::ContainerDefinition::builder().name("app").image("app");
+    task.container_definitions(container.memory(512).build()).send().await.unwrap();
     let network = AwsVpcConfiguration::builder().set_subnets(Some(subnets)).build().unwrap();
     let service = bench.aws.ecs().create_service().cluster(&cluster.id).service_name("theirs");
     let service = service.task_definition("theirs").desired_count(0).launch_type(LaunchType::Fargate);

@@ -18,15 +18,6 @@ services: { api: { image: acme/api, port: 80, route: {} } }
 jobs: { clean: { service: api, command: [clean], schedule: rate(1 day) } }
 pipeline: { github: { repository: acme/shop, branches: [main] } }
 "#;
-/// The names under which IAM knows what the code calls otherwise.
-const SERVICES: &[(&str, &str)] = &[
-    ("autoscaling", "application-autoscaling"),
-    ("elb", "elasticloadbalancing"),
-    ("namespaces", "servicediscovery"),
-    ("secrets", "secretsmanager"),
-    ("tagging", "tag"),
-    ("waf", "wafv2"),
-];
 /// Where an operation asks for a right of another name.
 const ACTIONS: &[(&str, &str)] = &[
     ("s3:HeadBucket", "s3:ListBucket"),
@@ -126,8 +117,7 @@ const NO_CALLS: &[&str] = &[
 /// The right that an operation asks for.
 pub fn action(call: &str) -> String {
     let (service, operation) = call.split_once(':').unwrap();
-    let service = SERVICES.iter().find(|(ours, _)| *ours == service).map_or(service, |(_, iam)| iam);
-    let action = format!("{service}:{operation}");
+    let action = format!("{}:{operation}", infra::rights::service(service));
     ACTIONS.iter().find(|(call, _)| *call == action).map_or(action, |(_, right)| (*right).to_owned())
 }
 

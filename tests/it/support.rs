@@ -266,9 +266,9 @@ impl Bench {
         None
     }
 
-    /// Waits until what others have made is ready.
+    /// Waits until what was made is there and ready.
     pub async fn settled<K: Kind>(&self, id: &str) {
-        self.settle::<K>(&id.to_owned()).await.expect("ready");
+        self.appear::<K>(&id.to_owned()).await.expect("ready");
     }
 
     async fn settle<K: Kind>(&self, id: &Id) -> Option<Outputs> {

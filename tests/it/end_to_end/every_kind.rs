@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use aws_sdk_ssm::types::ParameterType;
 use futures::FutureExt as _;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::account;
 use super::same::world;
-use super::site::Site;
+use super::site::{PRODUCTION, Site, repository};
 use crate::proxy::{Behaviour, Call, Fault, Judge, Proxy};
 use crate::support::Emulator;
 
@@ -23,10 +23,28 @@ const AT_ONCE: usize = 8;
 /// Each so-manieth write is one to cut off after; `INFRA_EVERY_WRITE=1` takes them all, which is a matter of ten minutes.
 const STRIDE: usize = 4;
 
+/// With `INFRA_PRODUCTION=1` it is this repository's production that is disturbed.
+static ENVIRONMENT: LazyLock<&str> = LazyLock::new(|| match std::env::var_os("INFRA_PRODUCTION") {
+    Some(_) => PRODUCTION,
+    None => "test",
+});
+
 async fn site() -> Site {
-    let site = Site::on(Emulator::strict().await).await;
+    on(Emulator::strict().await).await
+}
+
+async fn on(emulator: Emulator) -> Site {
+    let site = Site::on(emulator).await;
     site.write("test", FILE);
+    for name in ["base", PRODUCTION] {
+        let file = repository().join(format!("environments/{name}.yaml"));
+        site.write(name, &std::fs::read_to_string(file).unwrap());
+    }
     site
+}
+
+fn apply_it() -> String {
+    format!("apply {} --yes", *ENVIRONMENT)
 }
 
 /// What is there after an apply that nothing disturbs: of ours, and in the account as a whole.
@@ -34,8 +52,8 @@ async fn calm() -> (Vec<String>, Vec<String>) {
     let site = site().await;
     let endpoint = &site.emulator.variables["AWS_ENDPOINT_URL"];
     let proxy = Proxy::start(endpoint, None).await;
-    site.through(&proxy.endpoint, "apply test --yes").await.well();
-    site.converged("test").await;
+    site.through(&proxy.endpoint, &apply_it()).await.well();
+    site.converged(&ENVIRONMENT).await;
     let refused: BTreeMap<_, _> = proxy
         .calls()
         .into_iter()
@@ -45,8 +63,8 @@ async fn calm() -> (Vec<String>, Vec<String>) {
     // The history's log group is made when it is missed.
     let missed = BTreeMap::from([("logs PutLogEvents".to_owned(), 400)]);
     assert_eq!(refused, missed, "the order of calls is one that AWS takes");
-    let live = site.live("test").await;
-    (world(&live, "test"), sorts(&site).await)
+    let live = site.live(&ENVIRONMENT).await;
+    (world(&live, &ENVIRONMENT), sorts(&site).await)
 }
 
 #[test]
@@ -78,7 +96,7 @@ async fn killed_after_each_write_an_apply_goes_on() {
     };
     let behaviour = Behaviour { after: Some(Box::new(after)), ..Behaviour::default() };
     let proxy = Proxy::with(&site.emulator.variables["AWS_ENDPOINT_URL"], behaviour).await;
-    site.through(&proxy.endpoint, "apply test --yes").await.well();
+    site.through(&proxy.endpoint, &apply_it()).await.well();
     let cuts = std::mem::take(&mut *cuts.lock().unwrap());
     println!("{} points at which an apply was cut off", cuts.len());
     let (mut recoveries, slots) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
@@ -95,17 +113,16 @@ async fn killed_after_each_write_an_apply_goes_on() {
 
 /// Goes on in an account whose writer has just died, after `call`.
 async fn recover(emulator: Emulator, call: &Call, expected: &(Vec<String>, Vec<String>)) {
-    let site = Site::on(emulator).await;
-    site.write("test", FILE);
+    let site = on(emulator).await;
     bury(&site).await;
-    let again = site.infra("apply test --yes").await;
+    let again = site.infra(&apply_it()).await;
     assert_eq!(again.code, Some(0), "after {call:?}: {}\n{}", again.stdout, again.stderr);
     same(&site, expected, &format!("after {call:?}")).await;
 }
 
 /// Asserts that there is what there is after an apply that nothing disturbs.
 async fn same(site: &Site, (calm, sorts): &(Vec<String>, Vec<String>), why: &str) {
-    let world = world(&site.live("test").await, "test");
+    let world = world(&site.live(&ENVIRONMENT).await, &ENVIRONMENT);
     account::same(calm, &world, why);
     account::same(sorts, &self::sorts(site).await, &format!("{why} there is an orphan"));
 }
@@ -129,7 +146,8 @@ async fn bury(site: &Site) {
     site.emulator.set("strict", r#"{ "ahead": 60 }"#).await;
     let mut ended = std::process::Command::new("true").stdout(Stdio::null()).spawn().unwrap();
     ended.wait().unwrap();
-    let locks = site.aws.ssm().get_parameters_by_path().path("/infra/acme/test/lock").send().await.unwrap();
+    let path = format!("/infra/acme/{}/lock", *ENVIRONMENT);
+    let locks = site.aws.ssm().get_parameters_by_path().path(path).send().await.unwrap();
     for lock in locks.parameters() {
         let mut content: Json = serde_json::from_str(lock.value().unwrap()).unwrap();
         let Some(holder) = content.get_mut("holder") else { continue };
@@ -152,7 +170,7 @@ async fn apply(judge: Judge, expected: &(Vec<String>, Vec<String>), why: &str) {
     let site = site().await;
     let behaviour = Behaviour { judge: Some(judge), ..Behaviour::default() };
     let proxy = Proxy::with(&site.emulator.variables["AWS_ENDPOINT_URL"], behaviour).await;
-    let applied = site.through(&proxy.endpoint, "apply test --yes").await;
+    let applied = site.through(&proxy.endpoint, &apply_it()).await;
     assert_eq!(applied.code, Some(0), "{why}: {}\n{}", applied.stdout, applied.stderr);
     same(&site, expected, why).await;
     println!("{why}: {} calls were executed", proxy.calls().len());

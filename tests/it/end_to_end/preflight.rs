@@ -1,5 +1,6 @@
 //! What is found before the first write.
 
+use aws_sdk_ec2::types::ConnectivityType;
 use serde_json::{Value as Json, json};
 
 use super::account;
@@ -108,8 +109,25 @@ async fn quotas_are_told_before_the_first_write() {
     for _ in 0..5 {
         site.aws.ec2().create_vpc().cidr_block("10.9.0.0/16").send().await.unwrap();
     }
+    site.emulator.at_once(five_gateways(&site)).await;
     let ran = site.infra("apply production --yes").await;
-    for part in ["quota: ", " VPCs are there, this makes 1 more, and AWS allows 5 unless your quota was raised\n"] {
+    let gateways = "quota: 5 NAT gateways in us-east-1b are there, this makes 1 more, and AWS allows 5 ";
+    assert_eq!(ran.stderr.matches("NAT gateways").count(), 1, "{}", ran.stderr);
+    for part in
+        [gateways, "quota: ", " VPCs are there, this makes 1 more, and AWS allows 5 unless your quota was raised\n"]
+    {
         assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+}
+
+/// As many NAT gateways of others as a zone takes.
+async fn five_gateways(site: &Site) {
+    let ec2 = site.aws.ec2();
+    let vpc = ec2.create_vpc().cidr_block("10.8.0.0/16").send().await.unwrap().vpc.unwrap().vpc_id.unwrap();
+    let subnet = ec2.create_subnet().vpc_id(vpc).cidr_block("10.8.0.0/24").availability_zone("us-east-1b");
+    let subnet = subnet.send().await.unwrap().subnet.unwrap().subnet_id.unwrap();
+    for _ in 0..5 {
+        let gateway = ec2.create_nat_gateway().subnet_id(&subnet).connectivity_type(ConnectivityType::Private);
+        gateway.send().await.unwrap();
     }
 }

@@ -7,7 +7,7 @@ use super::site::{PRODUCTION, Site, steps};
 async fn the_wrong_account() {
     let site = Site::start().await;
     let before = account::contents(&site.aws).await;
-    site.edit(PRODUCTION, "account: \"123456789012\"", "account: \"999999999999\"");
+    site.write(PRODUCTION, &site.read(PRODUCTION).replace("123456789012", "999999999999"));
     for command in [
         "plan production",
         "drift production",
