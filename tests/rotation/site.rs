@@ -36,7 +36,7 @@ impl Site {
         let postgres = Postgres::start().await?;
         let create = format!("CREATE ROLE app LOGIN PASSWORD '{USER_PASSWORD}'; GRANT CREATE ON SCHEMA public TO app");
         postgres.master().await.batch_execute(&create).await.unwrap();
-        let emulator = Emulator::start();
+        let emulator = Emulator::start().await;
         let aws = emulator.aws().await;
         let master = json!({ "username": MASTER, "password": MASTER_PASSWORD });
         let master = create_secret(&aws, "master", &master).await;
