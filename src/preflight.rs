@@ -1,6 +1,8 @@
 //! What can be known before the first write: whether IAM allows the caller all that a plan needs, and whether AWS's quotas
 //! leave room for it.
 
+mod dry_run;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::NatGatewayState;
@@ -31,13 +33,14 @@ pub struct Found {
 /// Looks, and changes nothing. `caller` is the ARN that STS gives.
 pub async fn check(aws: &Aws, caller: &str, plan: &Plan) -> Found {
     let mut found = Found::default();
+    let refused = |lines: &[String]| {
+        let lines = lines.join("\n  ");
+        (!lines.is_empty()).then(|| format!("{caller} may not do all of this; nothing was changed\n  {lines}"))
+    };
     match permissions(aws, caller, plan).await {
         Ok(None) => {}
         Ok(Some(judged)) => {
-            if !judged.refused.is_empty() {
-                let lines = judged.refused.join("\n  ");
-                found.refused = Some(format!("{caller} may not do all of this; nothing was changed\n  {lines}"));
-            }
+            found.refused = refused(&judged.refused);
             if !judged.depends.is_empty() {
                 let keys: Vec<String> = judged.depends.into_iter().collect();
                 found.notes.push(format!(
@@ -46,7 +49,16 @@ pub async fn check(aws: &Aws, caller: &str, plan: &Plan) -> Found {
                 ));
             }
         }
-        Err(failure) => found.notes.push(format!("permissions were not checked beforehand: {failure}")),
+        Err(failure) => {
+            let asked = dry_run::ask(aws, plan).await;
+            let of = match asked.count {
+                0 => String::new(),
+                count => format!(", but for {count} calls that EC2 itself was asked about"),
+            };
+            found.notes.push(format!("permissions were not checked beforehand{of}: {failure}"));
+            let line = |(action, of): (&String, &BTreeSet<_>)| format!("{action}: {}", rights::some_of(of));
+            found.refused = refused(&asked.refused.iter().map(line).collect::<Vec<_>>());
+        }
     }
     match quotas(aws, plan).await {
         Ok(notes) => found.notes.extend(notes),
@@ -157,13 +169,13 @@ async fn quotas(aws: &Aws, plan: &Plan) -> Result<Vec<String>> {
     };
     let mut notes = rules(plan);
     let mut compare = |what: &str, there: usize, new: usize, quota: usize| {
-        if there + new > quota {
+        if new > 0 && there + new > quota {
             notes.push(format!(
                 "quota: {there} {what} are there, this makes {new} more, and AWS allows {quota} unless your quota was raised"
             ));
         }
     };
-    let (vpcs, addresses, balancers) = (made("vpc"), made("elastic_ip"), made("load_balancer"));
+    let (vpcs, addresses) = (made("vpc"), made("elastic_ip"));
     if vpcs > 0 {
         let pages = aws.ec2().describe_vpcs().into_paginator().items().send();
         let there = aws.call("ec2:DescribeVpcs", pages.collect::<Result<Vec<_>, _>>()).await?;
@@ -178,15 +190,21 @@ async fn quotas(aws: &Aws, plan: &Plan) -> Result<Vec<String>> {
         let quota = quota.and_then(|one| one.attribute_values().first()?.attribute_value()?.parse().ok());
         compare("Elastic IPs", there.addresses().len(), addresses, quota.unwrap_or(usize::MAX));
     }
-    if balancers > 0 {
-        let pages = aws.elb().describe_load_balancers().into_paginator().items().send();
-        let (there, limits) = tokio::try_join!(
-            aws.call("elb:DescribeLoadBalancers", pages.collect::<Result<Vec<_>, _>>()),
+    let (balancers, groups) = (made("load_balancer"), made("target_group"));
+    if balancers + groups > 0 {
+        let all_balancers = aws.elb().describe_load_balancers().into_paginator().items().send();
+        let all_groups = aws.elb().describe_target_groups().into_paginator().items().send();
+        let (there, targets, limits) = tokio::try_join!(
+            aws.call("elb:DescribeLoadBalancers", all_balancers.collect::<Result<Vec<_>, _>>()),
+            aws.call("elb:DescribeTargetGroups", all_groups.collect::<Result<Vec<_>, _>>()),
             aws.call("elb:DescribeAccountLimits", aws.elb().describe_account_limits().send()),
         )?;
-        let limit = limits.limits().iter().find(|one| one.name() == Some("application-load-balancers"));
-        let quota = limit.and_then(|one| one.max()?.parse().ok());
-        compare("load balancers", there.len(), balancers, quota.unwrap_or(usize::MAX));
+        let limit = |name: &str| {
+            let limit = limits.limits().iter().find(|one| one.name() == Some(name));
+            limit.and_then(|one| one.max()?.parse().ok()).unwrap_or(usize::MAX)
+        };
+        compare("load balancers", there.len(), balancers, limit("application-load-balancers"));
+        compare("target groups", targets.len(), groups, limit("target-groups"));
     }
     if made("nat_gateway") > 0 {
         for (zone, (there, new)) in nat_gateways(aws, plan).await? {

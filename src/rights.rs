@@ -17,7 +17,7 @@ use crate::policy::{self, Statement};
 use crate::value::{Fields, Value};
 
 pub use document::{Document, LIMIT, documents};
-pub use needs::{Answer, Asked, Judged, context, judge, needs};
+pub use needs::{Answer, Asked, Judged, context, judge, needs, some_of};
 pub use release::{Releases, release};
 
 /// The actions that one kind needs, in IAM's names, separated by spaces. What AWS asks of the caller on the way, such as

@@ -142,10 +142,17 @@ pub fn judge(needs: &BTreeMap<Asked, BTreeSet<Address>>, answers: &BTreeMap<Aske
     let line = |((action, passed_to, denied), addresses): ((&str, &str, bool), BTreeSet<&Address>)| {
         let to = if passed_to.is_empty() { String::new() } else { format!(" to {passed_to}") };
         let why = if denied { ", which a policy denies" } else { "" };
-        let named: Vec<String> = addresses.iter().take(NAMED).map(ToString::to_string).collect();
-        let others = addresses.len().saturating_sub(NAMED);
-        let others = if others == 0 { String::new() } else { format!(" and {others} more") };
-        format!("{action}{to}{why}: {}{others}", named.join(", "))
+        format!("{action}{to}{why}: {}", some_of(addresses.iter().copied()))
     };
     Judged { refused: refused.into_iter().map(line).collect(), depends }
+}
+
+/// The first of these addresses, and how many others there are.
+#[must_use]
+pub fn some_of<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
+    let all: Vec<String> = addresses.into_iter().map(ToString::to_string).collect();
+    match all.len().saturating_sub(NAMED) {
+        0 => all.join(", "),
+        others => format!("{} and {others} more", all[..NAMED].join(", ")),
+    }
 }

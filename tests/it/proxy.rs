@@ -59,6 +59,8 @@ pub enum Fault {
     Throttled,
     /// A 500, and nothing was done.
     Broken,
+    /// The caller may not do it, in the words of EC2 or IAM.
+    Denied,
 }
 
 /// Says what becomes of each call, by its number from 0. Asked before the call, one at a time.
@@ -168,6 +170,7 @@ impl Shared {
             Fault::Unsent => return Err(io::ErrorKind::ConnectionReset.into()),
             Fault::Throttled => return Ok(throttled(&parts, &call)),
             Fault::Broken => return Ok(answer(500, "application/octet-stream", b"")),
+            Fault::Denied => return Ok(denied(&call)),
             Fault::None | Fault::Unanswered => {}
         }
         let alone = match self.behaviour.after {
@@ -204,6 +207,14 @@ impl Shared {
 fn answer(status: u16, content: &str, body: &[u8]) -> Response<Full<Bytes>> {
     let response = Response::builder().status(status).header("content-type", content);
     response.body(Full::from(body.to_vec())).expect("a response")
+}
+
+fn denied(call: &Call) -> Response<Full<Bytes>> {
+    let body = match call.service.as_str() {
+        "ec2" => "<Response><Errors><Error><Code>UnauthorizedOperation</Code></Error></Errors></Response>",
+        _ => "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>",
+    };
+    answer(403, "text/xml", body.as_bytes())
 }
 
 /// "Slow down" in the words of the call's service and its protocol.

@@ -11,7 +11,7 @@ mod races;
 use self::life::{End, Life};
 
 /// How many lives each of the two halves of the tests lives.
-const SEEDS: u64 = 750;
+const SEEDS: u64 = 1000;
 
 /// One life under a clock that does not wait.
 fn live(seed: u64) -> Result<Vec<End>, String> {

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::account;
 use super::site::{PRODUCTION, Ran, Site};
+use crate::proxy::{Behaviour, Call, Fault, Judge, Proxy};
 
 /// A user of IAM with these policies, who runs the binary.
 struct User<'a> {
@@ -16,6 +17,7 @@ impl<'a> User<'a> {
     async fn new(site: &'a Site, name: &str, documents: &[Json]) -> Self {
         let iam = site.aws.iam();
         let user = iam.create_user().user_name(name).send().await.unwrap().user.unwrap();
+        visible(async || iam.get_user().user_name(name).send().await.is_ok()).await;
         for (at, document) in documents.iter().enumerate() {
             let request = iam.put_user_policy().user_name(name).policy_name(format!("part-{at}"));
             let request = request.policy_document(document.to_string());
@@ -28,7 +30,11 @@ impl<'a> User<'a> {
     }
 
     async fn infra(&self, arguments: &str) -> Ran {
-        let mut command = self.site.command(&self.site.emulator.variables["AWS_ENDPOINT_URL"], arguments);
+        self.through(&self.site.emulator.variables["AWS_ENDPOINT_URL"], arguments).await
+    }
+
+    async fn through(&self, endpoint: &str, arguments: &str) -> Ran {
+        let mut command = self.site.command(endpoint, arguments);
         let output = command.env("AWS_ACCESS_KEY_ID", &self.key).output().await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -100,6 +106,35 @@ async fn permissions_are_checked_before_the_first_write() {
     site.converged(PRODUCTION).await;
     enough.infra("destroy production --confirm production").await.well();
     lacking.infra("apply production --yes --skip-preflight").await.well();
+}
+
+/// Where IAM does not let us ask, EC2 itself is asked, which does nothing of it.
+#[tokio::test]
+async fn without_iam_ec2_is_asked() {
+    let site = Site::start().await;
+    let anyone = User::new(&site, "anyone", &[]).await;
+    let before = account::contents(&site.aws).await;
+    let refuse = |operations: &'static [&'static str]| {
+        let refuses = |call: &Call| operations.contains(&call.operation.as_str());
+        let judge: Judge = Box::new(move |_, call| if refuses(call) { Fault::Denied } else { Fault::None });
+        Behaviour { judge: Some(judge), ..Behaviour::default() }
+    };
+    let endpoint = &site.emulator.variables["AWS_ENDPOINT_URL"];
+    let proxy = Proxy::with(endpoint, refuse(&["SimulatePrincipalPolicy", "CreateVpc"])).await;
+    let ran = anyone.through(&proxy.endpoint, "apply production --yes").await;
+    for part in [
+        " may not do all of this; nothing was changed\n  ec2:CreateVpc: vpc.main\n",
+        "permissions were not checked beforehand, but for 5 calls that EC2 itself was asked about: iam:",
+    ] {
+        assert!(ran.refused().contains(part), "{part:?} in {}", ran.stderr);
+    }
+    account::same(&before, &account::contents(&site.aws).await, "it is refused");
+    let proxy = Proxy::with(endpoint, refuse(&["SimulatePrincipalPolicy"])).await;
+    let ran = anyone.through(&proxy.endpoint, "apply production --yes").await.well();
+    assert!(ran.stderr.contains("but for 5 calls that EC2 itself was asked about: iam:"), "{}", ran.stderr);
+    site.converged(PRODUCTION).await;
+    let ran = anyone.through(&proxy.endpoint, "destroy production --confirm production").await.well();
+    assert!(ran.stderr.contains(" calls that EC2 itself was asked about: iam:"), "{}", ran.stderr);
 }
 
 /// Quotas are told, and do not stand in the way: they may have been raised.
