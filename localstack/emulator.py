@@ -74,6 +74,12 @@ class Front:
             return endpoint(environ, start_response)
         return self.application(environ, start_response)
 
+    def end(self, status: int = 0) -> None:
+        """Ends the process, whatever its threads are at."""
+        if self.data_plane:
+            self.data_plane.end()
+        os._exit(status)
+
     def about(self) -> dict:
         about = {"status": "ready", "pid": os.getpid(), "fixes": self.fixes}
         return {**about, "proxy": self.data_plane.balancer.proxy()} if self.data_plane else about
@@ -125,10 +131,10 @@ def watch(front: Front) -> None:
         time.sleep(WATCH_EVERY)
         if parent and not alive(parent):
             print(f"parent {parent} is gone", flush=True)
-            os._exit(0)
+            front.end()
         if time.monotonic() - front.last_request > idle:
             print(f"no request for {idle:.0f} s", flush=True)
-            os._exit(0)
+            front.end()
 
 
 def alive(pid: int) -> bool:
@@ -152,9 +158,6 @@ def main() -> None:
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--data-plane", action="store_true")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
-
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     application = DomainDispatcherApplication(create_backend_app)
@@ -163,6 +166,8 @@ def main() -> None:
 
         application = fixes.install(application)
     front = Front(application, not arguments.without_fixes)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: front.end())
     if arguments.strict:
         front.has_strict()
     if arguments.data_plane:

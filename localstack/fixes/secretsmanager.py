@@ -1,7 +1,7 @@
-"""Secrets Manager."""
+"""Secrets Manager: what waits for deletion, and versions. Rotation is in secretsmanager_rotation."""
 
 from moto.secretsmanager.exceptions import InvalidRequestException, ResourceExistsException
-from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
+from moto.secretsmanager.models import SecretsManagerBackend
 
 from .patch import around
 
@@ -49,36 +49,16 @@ def managed_secret(original, self, secret_id, *args, **kwargs):
     return original(self, secret_id, *args, **kwargs)
 
 
-@around(FakeSecret, "to_dict")
-def rotation_is_said(original, self):
-    """DescribeSecret says whether a secret rotates also when it never did; RDS's secrets rotate every seven days."""
-    described = original(self)
-    described.setdefault("RotationEnabled", self.rotation_enabled)
-    if getattr(self, "rotation_rules", None):
-        described["RotationRules"] = self.rotation_rules
-    return described
-
-
-@around(SecretsManagerBackend, "rotate_secret")
-def one_rotation_at_a_time(original, self, secret_id, *args, **kwargs):
-    """What is pending and not current is of a rotation that is not complete; moto refuses what is complete instead."""
-    secret = secret_of(self, secret_id)
-    for version in secret.versions.values() if secret is not None else []:
-        stages = version["version_stages"]
-        if "AWSPENDING" in stages and "AWSCURRENT" not in stages:
-            raise InvalidRequestException("A previous rotation isn't complete. That rotation will be reattempted.")
-        if "AWSPENDING" in stages:
-            stages.remove("AWSPENDING")
-    return original(self, secret_id, *args, **kwargs)
-
-
 @around(SecretsManagerBackend, "put_secret_value")
 def a_version_has_one_value(original, self, secret_id, secret_string, secret_binary, client_request_token, *args, **kwargs):
-    """Also one of a rotation: whoever comes second with another value is told."""
+    """Also one of a rotation: whoever comes second with the same value changes nothing, also not its stages, and whoever
+    comes with another one is told."""
     secret = secret_of(self, secret_id)
     version = secret.versions.get(client_request_token, {}) if secret is not None else {}
     there = version.get("secret_string", version.get("secret_binary"))
-    if there is not None and there != (secret_string or secret_binary):
+    if there is None:
+        return original(self, secret_id, secret_string, secret_binary, client_request_token, *args, **kwargs)
+    if there != (secret_string or secret_binary):
         text = f"You can't use ClientRequestToken {client_request_token} because that value is already in use"
         raise ResourceExistsException(f"{text} for a version of secret {secret.arn}.")
-    return original(self, secret_id, secret_string, secret_binary, client_request_token, *args, **kwargs)
+    return secret.to_short_dict(include_version_stages=True, version_id=client_request_token)
