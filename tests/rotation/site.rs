@@ -1,12 +1,17 @@
 //! A database, Secrets Manager, and the function between them.
 
 use std::collections::BTreeMap;
+use std::io::{Cursor, Write as _};
 use std::sync::Arc;
 
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{FunctionCode, Runtime};
 use aws_sdk_secretsmanager::types::{RotationRulesType, Tag};
 use infra::aws::Aws;
 use infra::rotation::credentials::Credentials;
 use serde_json::{Value as Json, json};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 use crate::lambda::Function;
 use crate::postgres::{MASTER, MASTER_PASSWORD, Postgres};
@@ -28,6 +33,8 @@ pub struct Site {
     pub aws: Arc<Aws>,
     pub secret: String,
     pub master: String,
+    /// The ARN of the function that Secrets Manager calls, which does nothing: the steps are the test's to call.
+    nobody: String,
 }
 
 impl Site {
@@ -36,14 +43,15 @@ impl Site {
         let postgres = Postgres::start().await?;
         let create = format!("CREATE ROLE app LOGIN PASSWORD '{USER_PASSWORD}'; GRANT CREATE ON SCHEMA public TO app");
         postgres.master().await.batch_execute(&create).await.unwrap();
-        let emulator = Emulator::start().await;
+        let emulator = Emulator::with_data_plane().await;
         let aws = emulator.aws().await;
         let master = json!({ "username": MASTER, "password": MASTER_PASSWORD });
         let master = create_secret(&aws, "master", &master).await;
         let mut credentials = postgres.credentials("app", USER_PASSWORD);
         credentials.masterarn = (strategy == Strategy::AlternatingUsers).then(|| master.clone());
         let secret = create_secret(&aws, "app", &serde_json::to_value(credentials).unwrap()).await;
-        Some(Self { postgres, emulator, aws, secret, master })
+        let nobody = function_that_fails(&aws).await;
+        Some(Self { postgres, emulator, aws, secret, master, nobody })
     }
 
     /// The function, which reaches AWS at `endpoint`.
@@ -63,7 +71,8 @@ impl Site {
     /// What Secrets Manager does before it calls the function: a version without a value, staged as pending.
     pub async fn begin(&self) -> String {
         let rules = RotationRulesType::builder().automatically_after_days(30).build();
-        let begun = self.aws.secrets().rotate_secret().secret_id(&self.secret).rotation_rules(rules).send().await;
+        let begun = self.aws.secrets().rotate_secret().secret_id(&self.secret).rotation_rules(rules);
+        let begun = begun.rotation_lambda_arn(&self.nobody).send().await;
         begun.unwrap().version_id.unwrap()
     }
 
@@ -133,4 +142,22 @@ impl Site {
 async fn create_secret(aws: &Aws, name: &str, value: &Json) -> String {
     let made = aws.secrets().create_secret().name(name).secret_string(value.to_string()).send().await;
     made.unwrap().arn.unwrap()
+}
+
+async fn function_that_fails(aws: &Aws) -> String {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    archive.start_file("bootstrap", SimpleFileOptions::default().unix_permissions(0o755)).unwrap();
+    archive.write_all(b"#!/bin/sh\nexit 1\n").unwrap();
+    let code = FunctionCode::builder().zip_file(Blob::new(archive.finish().unwrap().into_inner())).build();
+    let trust = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": { "Service": "lambda.amazonaws.com" },
+    }] });
+    let role = aws.iam().create_role().role_name("nobody").assume_role_policy_document(trust.to_string());
+    let role = role.send().await.unwrap().role.unwrap().arn;
+    let function = aws.lambda().create_function().function_name("nobody").code(code).role(role);
+    let function = function.runtime(Runtime::Providedal2023).handler("bootstrap").send().await.unwrap();
+    let permission = aws.lambda().add_permission().function_name("nobody").statement_id("rotation");
+    let permission = permission.action("lambda:InvokeFunction").principal("secretsmanager.amazonaws.com");
+    permission.send().await.unwrap();
+    function.function_arn.unwrap()
 }
