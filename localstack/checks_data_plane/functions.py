@@ -19,8 +19,8 @@ PROGRAM = (HERE / "programs" / "bootstrap.py").read_text()
 SECRETS, EVENTS = "secretsmanager.amazonaws.com", "events.amazonaws.com"
 
 
-def running(**variables):
-    return function(PROGRAM, Environment={"Variables": variables}, Timeout=10)
+def running(more=None, **variables):
+    return function(PROGRAM, Environment={"Variables": variables}, Timeout=10, **(more or {}))
 
 
 def call(arn, client=None, **event):
@@ -31,7 +31,7 @@ def call(arn, client=None, **event):
 
 def logged(arn):
     """The lines in the function's log."""
-    group = f"/aws/lambda/{arn.split(':')[-1]}"
+    group = aws("lambda").get_function_configuration(FunctionName=arn)["LoggingConfig"]["LogGroup"]
     try:
         return [event["message"] for event in aws("logs").filter_log_events(logGroupName=group)["events"]]
     except aws("logs").exceptions.ResourceNotFoundException:
@@ -112,7 +112,7 @@ class Functions(Case):
 
     def test_in_the_background(self):
         data_plane(retry=0)
-        arn, other = running(), running()
+        arn, other = running(), running({"LoggingConfig": {"LogGroup": unique("log")}})
         answer = aws("lambda").invoke(FunctionName=arn, InvocationType="Event", Payload=b'{"fail": "no"}')
         self.assertEqual((answer["StatusCode"], answer["Payload"].read()), (202, b""))
         eventually(lambda: calls(arn) == [{"fail": "no"}] * 3, "it is called three times")
@@ -182,6 +182,20 @@ class Rotations(Case):
         settled(rotator, aws("lambda").update_function_configuration, Environment={"Variables": {}})
         again = self.rotate()
         eventually(lambda: self.value() == f"made by {again}", "the secret has rotated")
+
+    def test_function_that_never_runs_leaves_a_version_without_value(self):
+        """So do tests get one that call the steps by themselves."""
+        rotator = function("#!/bin/sh\nexit 1\n")
+        allow(rotator, SECRETS)
+        version = self.rotate(RotationLambdaARN=rotator, RotationRules={"AutomaticallyAfterDays": 30})
+        self.assertEqual(self.stages(), {self.first: ["AWSCURRENT"], version: ["AWSPENDING"]})
+        pending = {"SecretId": self.name, "VersionStage": "AWSPENDING", "VersionId": version}
+        self.refused("ResourceNotFoundException", self.secrets.get_secret_value, **pending)
+        put = {"SecretId": self.name, "ClientRequestToken": version, "VersionStages": ["AWSPENDING"]}
+        for _ in range(2):
+            self.secrets.put_secret_value(**put, SecretString="y")
+        self.refused("ResourceExistsException", self.secrets.put_secret_value, **put, SecretString="z")
+        self.assertEqual(self.secrets.get_secret_value(**pending)["SecretString"], "y")
 
     def test_each_move_is_told(self):
         listener, silent = self.listener(), [self.listener(permitted=False), self.listener(State="DISABLED")]
