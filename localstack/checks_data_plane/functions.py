@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 import urllib.request
 import uuid
 
@@ -15,7 +16,8 @@ from checks.rotation import allow, function, role, zipped
 from . import data_plane, eventually
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROGRAM = (HERE / "programs" / "bootstrap.py").read_text()
+# Of the interpreters that `env` may find, some start slowly.
+PROGRAM = (HERE / "programs" / "bootstrap.py").read_text().replace("/usr/bin/env python3", sys.executable, 1)
 SECRETS, EVENTS = "secretsmanager.amazonaws.com", "events.amazonaws.com"
 
 
@@ -44,7 +46,11 @@ def calls(arn):
 
 
 def gone(pid):
-    return not pathlib.Path(f"/proc/{pid}").exists()
+    """Whether the process has ended, also where nobody waits for it."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def settled(arn, change, **keywords):
