@@ -1,5 +1,6 @@
 """Functions that run, and secrets that they rotate."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -64,7 +65,8 @@ class Functions(Case):
     def test_answers(self):
         data_plane(variables={"EXTRA": "x"})
         arn = running(OWN="y")
-        answers = [call(arn, number=number)[0] for number in range(3)]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            answers = list(pool.map(lambda number: call(arn, number=number)[0], range(3)))
         data_plane(variables={})
         self.assertEqual(len({answer["pid"] for answer in answers}), 1)
         name, has = arn.split(":")[-1], answers[0]["environment"]
@@ -72,7 +74,7 @@ class Functions(Case):
         self.assertEqual((has["EXTRA"], has["OWN"], has["AWS_ENDPOINT_URL"]), ("x", "y", os.environ["AWS_ENDPOINT_URL"]))
         self.assertIn("INFRA_EMULATOR_PARENT", has)
         self.assertEqual(call(name)[0]["environment"].get("EXTRA"), None)
-        self.assertEqual([event.get("number") for event in calls(arn)], [0, 1, 2, None])
+        self.assertEqual(sorted(event.get("number", 3) for event in calls(arn)), [0, 1, 2, 3])
         self.assertEqual(aws("lambda").invoke(FunctionName=name, InvocationType="DryRun")["StatusCode"], 204)
 
     def test_fails(self):
