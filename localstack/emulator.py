@@ -5,9 +5,9 @@
 
 PORT 0 takes a free one and writes it to FILE. Run by `localstack/up`, inside its virtual environment.
 GET /_emulator/health says when the server is ready; POST /_emulator/copy starts a copy of it as it is now, and of one without
-a data plane, with {"data-plane": true}, one that has it. With --data-plane, load balancers forward (see `data_plane`), and
-/_emulator/data-plane tells and changes their settings; with --strict it is as slow as AWS (see `strict`), and /_emulator/strict
-does the same.
+a data plane, with {"data-plane": true}, one that has it. With --data-plane, load balancers forward and functions run (see
+`data_plane`), and /_emulator/data-plane tells and changes their settings; with --strict it is as slow as AWS (see `strict`), and
+/_emulator/strict does the same.
 """
 
 import argparse
@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--data-plane", action="store_true")
     arguments = parser.parse_args()
+
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     application = DomainDispatcherApplication(create_backend_app)

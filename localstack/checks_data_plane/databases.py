@@ -89,7 +89,9 @@ class Databases(Case):
         shown = self.instance(MasterUserPassword="first-'one'", MasterUsername="other", DBName="other")
         name = {"DBInstanceIdentifier": shown["DBInstanceIdentifier"]}
         self.assertEqual(self.asked(self.login("first-'one'", "other", "other"), "SELECT 1"), "1")
-        self.refused("InternalFailure", self.instance, MasterUserPassword="another one", MasterUsername="other")
+        for taken in ({"MasterUsername": "other"}, {"MasterUsername": "third", "DBName": "other"}):
+            self.refused("InvalidParameterValue", self.instance, MasterUserPassword="another one", **taken)
+        self.assertEqual(self.asked(self.root, "SELECT count(*) FROM pg_roles WHERE rolname = 'third'"), "0")
         aws("rds").modify_db_instance(**name, MasterUserPassword="second-one", ApplyImmediately=True)
         self.assertEqual(self.asked(self.login("second-one", "other", "other"), "SELECT 1"), "1")
         aws("rds").delete_db_instance(**name, SkipFinalSnapshot=True)

@@ -19,6 +19,7 @@ OWN = ("postgres", "template0", "template1")  # what every server has
 # What a member of rds_superuser may do that is no superuser, and hand on.
 RIGHTS = "pg_monitor, pg_signal_backend"
 SECONDS = 30
+UNUSABLE = "InvalidParameterValue"  # whose calls are not repeated
 
 
 def name(text: str) -> str:
@@ -34,7 +35,7 @@ def psql(url: str, *statements: str) -> None:
     debian = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/psql"))
     program = shutil.which("psql") or (debian and str(debian[-1]))
     if not program:
-        raise RDSClientError("InternalFailure", "The setting `postgres` needs the program psql (Debian: postgresql-client).")
+        raise RDSClientError(UNUSABLE, "The setting `postgres` needs the program psql (Debian: postgresql-client).")
     ran = subprocess.run(
         [program, "--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", f"--dbname={url}"],
         input="\n".join(["SET standard_conforming_strings = on;", *statements]),
@@ -44,7 +45,7 @@ def psql(url: str, *statements: str) -> None:
         timeout=SECONDS,
     )
     if ran.returncode:
-        raise RDSClientError("InternalFailure", f"psql: {ran.stderr.strip()}")
+        raise RDSClientError(UNUSABLE, f"psql: {ran.stderr.strip()}")
 
 
 def password_of(database: DBInstance) -> str:
@@ -71,18 +72,19 @@ def created(original, self, db_kwargs):
     if not url or database.engine != "postgres":
         return database
     master, own = name(database.master_username), database.db_name
-    statements = [
-        f"CREATE ROLE {master} LOGIN NOSUPERUSER CREATEDB CREATEROLE PASSWORD {literal(password_of(database))};",
-        f"GRANT {RIGHTS} TO {master} WITH ADMIN OPTION;",
-    ]
-    if own and own not in OWN:
-        statements.append(f"CREATE DATABASE {name(own)} OWNER {master};")
+    role = f"CREATE ROLE {master} LOGIN NOSUPERUSER CREATEDB CREATEROLE PASSWORD {literal(password_of(database))};"
+    made = False
     try:
-        psql(url, *statements)
+        psql(url, "BEGIN;", role, f"GRANT {RIGHTS} TO {master} WITH ADMIN OPTION;", "COMMIT;")
+        made = True
+        if own and own not in OWN:
+            psql(url, f"CREATE DATABASE {name(own)} OWNER {master};")
     except Exception:
         self.databases.pop(database.db_instance_identifier, None)
         if database.manage_master_user_password:
             database.master_user_secret.delete_secret()
+        if made:
+            psql(url, f"DROP ROLE {master};")
         raise
     database.server = url
     return database
