@@ -13,7 +13,7 @@ use super::buckets::Bucket;
 use super::caches::Cache;
 use super::certificates::Certificate;
 use super::dashboards::Dashboard;
-use super::databases::Database;
+use super::databases::{Database, Rotation};
 use super::dns::Zone;
 use super::existing::Existing;
 use super::firewall::Firewall;
@@ -114,6 +114,9 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub secrets: BTreeMap<String, Secret>,
+    /// How credentials of databases rotate; whether they do says `rotation` of each database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
     /// Encryption keys, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+/// What means something in an address.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 /// What ends the name of the second of two users that alternate.
 const CLONE: &str = "_clone";
 /// Bytes of a name in `PostgreSQL`, which silently cuts longer ones.
@@ -26,6 +29,17 @@ pub struct Credentials {
     /// Whatever else is in the secret stays in it.
     #[serde(flatten)]
     pub others: Map<String, Value>,
+}
+
+impl Credentials {
+    /// All of it as one address, as most programs take it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let Self { host, port, .. } = self;
+        let safe = |text| utf8_percent_encode(text, RESERVED);
+        let (user, password, name) = (safe(&self.username), safe(self.password.reveal()), safe(&self.dbname));
+        format!("postgresql://{user}:{password}@{host}:{port}/{name}?sslmode=require")
+    }
 }
 
 /// The name and password of a master user: RDS's own secret holds no more.
@@ -116,6 +130,14 @@ mod tests {
         assert_eq!((read.port, read.masterarn.as_deref(), read.others["team"].as_str()), (5433, None, Some("web")));
         assert!(!format!("{read:?}").contains("s3cret"));
         assert!(serde_json::to_string(&read).unwrap().contains("s3cret"), "the secret itself holds it");
+    }
+
+    #[test]
+    fn an_address_holds_what_means_something_in_it() {
+        let text =
+            r#"{"engine":"postgres","host":"db.example","dbname":"a b","username":"app_clone","password":"p@/:1"}"#;
+        let read: Credentials = serde_json::from_str(text).unwrap();
+        assert_eq!(read.url(), "postgresql://app_clone:p%40%2F%3A1@db.example:5432/a%20b?sslmode=require");
     }
 
     #[test]

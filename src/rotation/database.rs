@@ -98,7 +98,9 @@ impl Session {
     pub async fn set_own_password(&mut self, password: &Password) -> Result<()> {
         let verifier = scram_sha_256(password.reveal().as_bytes());
         self.within(async |transaction| {
-            run(transaction, "SELECT format('ALTER ROLE %I PASSWORD %L', session_user, $1::text)", &[&verifier]).await
+            let user: String = transaction.query_one("SELECT session_user::text", &[]).await.map_err(cause)?.try_get(0)?;
+            lock(transaction, &user).await?;
+            run(transaction, "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", &[&user, &verifier]).await
         })
         .await
     }
@@ -109,33 +111,65 @@ impl Session {
         let verifier = scram_sha_256(password.reveal().as_bytes());
         let Pair { base, clone } = pair;
         self.within(async |transaction| {
-            // Two calls for the same step wait for each other.
-            let lock = "SELECT pg_advisory_xact_lock(hashtextextended('infra-rotator ' || $1, 0))";
-            transaction.execute(lock, &[base]).await.map_err(cause)?;
+            lock(transaction, base).await?;
             if !exists(transaction, base).await? {
                 bail!("the database has no user {base}, whose password is to rotate");
             }
             if user == clone {
                 make_clone(transaction, base, clone).await.with_context(|| format!("{clone} cannot be like {base}"))?;
             }
-            let password = "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L VALID UNTIL %L', $1::text, $2::text, 'infinity')";
+            let password =
+                "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L VALID UNTIL %L', $1::text, $2::text, 'infinity')";
             run(transaction, password, &[&user, &verifier]).await
         })
         .await
         .with_context(|| format!("the password of {user} was not changed"))
     }
 
+    /// Makes the first of two users that alternate, who may use the database and make tables in it. Says no where either
+    /// is there already.
+    pub async fn make_user(&mut self, pair: &Pair, password: &Password) -> Result<bool> {
+        let verifier = scram_sha_256(password.reveal().as_bytes());
+        let Pair { base, clone } = pair;
+        self.within(async |transaction| {
+            lock(transaction, base).await?;
+            if exists(transaction, base).await? || exists(transaction, clone).await? {
+                return Ok(false);
+            }
+            for writing in NEW_USER {
+                run(transaction, writing, &[base, &verifier]).await?;
+            }
+            Ok(true)
+        })
+        .await
+        .with_context(|| format!("the user {base} was not made"))
+    }
+
     /// All of it, or nothing.
-    async fn within(&mut self, work: impl AsyncFnOnce(&Transaction<'_>) -> Result<()>) -> Result<()> {
+    async fn within<T>(&mut self, work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let all = async {
             let transaction = self.client.transaction().await.map_err(cause)?;
             transaction.batch_execute(OWN_NAMES).await.map_err(cause)?;
-            work(&transaction).await?;
-            transaction.commit().await.map_err(cause)
+            let done = work(&transaction).await?;
+            transaction.commit().await.map_err(cause)?;
+            Ok(done)
         };
         timeout(STATEMENT, all).await.context("the database did not answer in time")?
     }
 }
+
+/// Two calls for the same step wait for each other.
+async fn lock(transaction: &Transaction<'_>, base: &str) -> Result<()> {
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended('infra-rotator ' || $1, 0))";
+    transaction.execute(lock, &[&base]).await.map(drop).map_err(cause)
+}
+
+/// `$1` is the name, `$2` the password. A parameter that a statement does not use has no type by itself.
+const NEW_USER: [&str; 3] = [
+    "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)",
+    "SELECT format('GRANT ALL ON DATABASE %I TO %I', current_database(), $1::text) WHERE $2::text <> ''",
+    "SELECT format('GRANT ALL ON SCHEMA public TO %I', $1::text) WHERE $2::text <> ''",
+];
 
 type Given<'a> = &'a [&'a (dyn tokio_postgres::types::ToSql + Sync)];
 

@@ -11,14 +11,12 @@ use serde::Deserialize;
 
 use super::credentials::{Credentials, Login, Pair, Password};
 use super::database::Database;
+use super::{CURRENT, PENDING, PREVIOUS, ROLLED};
 
-const CURRENT: &str = "AWSCURRENT";
-const PENDING: &str = "AWSPENDING";
-const PREVIOUS: &str = "AWSPREVIOUS";
-/// The tag with the version that all services run which use a secret.
-const ROLLED: &str = "infra:rolled";
 /// Characters of a new password, without those that databases refuse or that a URL cannot hold as they are.
 const LENGTH: i64 = 32;
+/// What has it all in one, and is written anew with each password.
+const URL: &str = "url";
 const FORBIDDEN: &str = "/@\"'\\:%?#&=+ ;<>[]{}|^`$!,()*~";
 
 /// What Secrets Manager calls the function with.
@@ -62,13 +60,22 @@ struct Secret<'a> {
     rolled: Option<String>,
 }
 
-/// Does one step of a rotation. Services that use the secret are rolled afterwards where `rolls`: then nothing is
-/// overwritten that one of them may still log in with.
-pub async fn rotate(client: &Client, database: &Database, event: &Rotation, rolls: bool) -> Result<()> {
+/// What whoever deploys the function decides.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Whether services that use the secret are rolled after a rotation. Then nothing is overwritten that one of them may
+    /// still log in with.
+    pub rolls: bool,
+    /// The user to make where the database has none of that name. A secret cannot choose it.
+    pub makes: Option<String>,
+}
+
+/// Does one step of a rotation.
+pub async fn rotate(client: &Client, database: &Database, event: &Rotation, settings: &Settings) -> Result<()> {
     let Some(secret) = Secret::look(client, event).await? else { return Ok(()) };
     match event.step {
-        Step::CreateSecret => secret.create(rolls).await,
-        Step::SetSecret => secret.set(database).await,
+        Step::CreateSecret => secret.create(settings.rolls).await,
+        Step::SetSecret => secret.set(database, settings.makes.as_deref()).await,
         Step::TestSecret => secret.test(database).await,
         Step::FinishSecret => secret.finish().await,
     }
@@ -107,7 +114,8 @@ impl<'a> Secret<'a> {
         let request = self.client.get_random_password().password_length(LENGTH).exclude_characters(FORBIDDEN);
         let made = request.send().await.map_err(|error| aws("GetRandomPassword", error))?;
         let password = Password::new(made.random_password.context("GetRandomPassword answered without one")?);
-        let next = Credentials { username, password, ..current };
+        let mut next = Credentials { username, password, ..current };
+        next.others.insert(URL.to_owned(), next.url().into());
         let token = &self.event.client_request_token;
         let request = self.client.put_secret_value().secret_id(&self.event.secret_id).client_request_token(token);
         let request = request.version_stages(PENDING).secret_string(serde_json::to_string(&next)?);
@@ -119,13 +127,17 @@ impl<'a> Secret<'a> {
         }
     }
 
-    async fn set(&self, database: &Database) -> Result<()> {
+    async fn set(&self, database: &Database, makes: Option<&str>) -> Result<()> {
         let (current, pending) = (self.current().await?, self.made().await?);
         ensure!(
             (&pending.host, pending.port, &pending.dbname) == (&current.host, current.port, &current.dbname),
             "the pending version is of another database than the current one"
         );
-        ensure!(pending.username == self.next_user(&current)?, "the pending version is of the user {}", pending.username);
+        ensure!(
+            pending.username == self.next_user(&current)?,
+            "the pending version is of the user {}",
+            pending.username
+        );
         if database.login(&current, &pending.username, &pending.password).await.is_ok() {
             return Ok(());
         }
@@ -139,10 +151,20 @@ impl<'a> Secret<'a> {
             };
             return own.set_own_password(&pending.password).await;
         };
-        drop(own.context("the current credentials are refused; nothing was changed")?);
+        let pair = Pair::of(&current.username).map_err(anyhow::Error::msg)?;
+        let refused = "the current credentials are refused; nothing was changed";
+        if own.is_err() && makes != Some(&current.username) {
+            own.context(refused)?;
+            return Ok(());
+        }
         let login: Login = self.read(master, CURRENT, None).await?.with_context(|| format!("{master} has no value"))?;
         let mut session = database.login(&current, &login.username, &login.password).await?;
-        session.set_password_of(&Pair::of(&current.username).map_err(anyhow::Error::msg)?, &pending.username, &pending.password).await
+        if let Err(error) = own
+            && !session.make_user(&pair, &current.password).await?
+        {
+            return Err(error.context(refused));
+        }
+        session.set_password_of(&pair, &pending.username, &pending.password).await
     }
 
     async fn test(&self, database: &Database) -> Result<()> {
@@ -191,7 +213,8 @@ impl<'a> Secret<'a> {
 
     async fn log_in_with_previous(&self, database: &Database, at: &Credentials) -> Result<super::database::Session> {
         let previous: Option<Credentials> = self.read(&self.event.secret_id, PREVIOUS, None).await?;
-        let previous = previous.filter(|previous| previous.username == at.username).context("there is no former version")?;
+        let previous =
+            previous.filter(|previous| previous.username == at.username).context("there is no former version")?;
         database.login(at, &previous.username, &previous.password).await
     }
 
@@ -216,7 +239,12 @@ impl<'a> Secret<'a> {
     }
 
     /// Nothing where there is no such version.
-    async fn read<T: for<'de> Deserialize<'de>>(&self, id: &str, stage: &str, version: Option<&str>) -> Result<Option<T>> {
+    async fn read<T: for<'de> Deserialize<'de>>(
+        &self,
+        id: &str,
+        stage: &str,
+        version: Option<&str>,
+    ) -> Result<Option<T>> {
         let request = self.client.get_secret_value().secret_id(id).version_stage(stage);
         match request.set_version_id(version.map(str::to_owned)).send().await {
             Ok(found) => {
@@ -225,10 +253,16 @@ impl<'a> Secret<'a> {
                 let read = serde_json::from_str(&text);
                 read.map(Some).map_err(|error| {
                     let place = (error.line(), error.column());
-                    anyhow::anyhow!("{id} ({stage}) does not hold the credentials of a database: see line {}, column {}", place.0, place.1)
+                    anyhow::anyhow!(
+                        "{id} ({stage}) does not hold the credentials of a database: see line {}, column {}",
+                        place.0,
+                        place.1
+                    )
                 })
             }
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => Ok(None),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
+                Ok(None)
+            }
             Err(error) => Err(aws("GetSecretValue", error)),
         }
     }

@@ -65,7 +65,9 @@ async fn a_clone_is_what_its_original_is() {
     site.rotate(&function).await.unwrap();
     site.rotate(&function).await.unwrap();
     let of_app = rights(&master, "app").await;
-    assert!(of_app.contains(&"table after DELETE".to_owned()) || of_app.contains(&"table shop.after DELETE".to_owned()));
+    assert!(
+        of_app.contains(&"table after DELETE".to_owned()) || of_app.contains(&"table shop.after DELETE".to_owned())
+    );
     assert_eq!(rights(&master, "app_clone").await, of_app);
 }
 

@@ -86,7 +86,7 @@ async fn what_is_refused_changes_nothing() {
     // The database is down.
     site.postgres.stop();
     let said = site.step(&function, STEPS[1], &token).await.unwrap_err();
-    assert!(said.contains("cannot log in to postgres at localhost:"), "{said}");
+    assert!(said.contains("cannot log in to postgres at 127.0.0.1:"), "{said}");
     site.postgres.run().await;
 
     // The master's password is another one.

@@ -83,7 +83,8 @@ async fn fifty_rotations_fail_no_login() {
     let (function, server) = (function.kill().await, site.postgres.log());
     assert!(function.contains("FinishSecret of arn:"), "{function}");
     assert!(server.contains("ALTER ROLE app_clone LOGIN PASSWORD 'SCRAM-SHA-256$4096:"), "the server logs statements");
-    for password in secrets.iter().map(|one| one.password.reveal()).chain([MASTER_PASSWORD]) {
+    // The first one is of the test itself.
+    for password in secrets.iter().skip(1).map(|one| one.password.reveal()).chain([MASTER_PASSWORD]) {
         assert!(!function.contains(password) && !server.contains(password), "a password is in a log");
     }
 }

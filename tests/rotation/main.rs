@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what helpers of a test cannot do fails the test")]
 
 mod clones;
+mod deployed;
+#[path = "../it/end_to_end/site.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod environment;
 mod faults;
 mod lambda;
 mod load;

@@ -21,6 +21,8 @@ pub struct Postgres {
     folder: tempfile::TempDir,
     programs: PathBuf,
     server: Option<Child>,
+    /// Its address, which is also the name in its certificate.
+    pub host: String,
     pub port: u16,
 }
 
@@ -33,14 +35,24 @@ impl Drop for Postgres {
 impl Postgres {
     /// Nothing where the program is not installed, of which a line tells.
     pub async fn start() -> Option<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::at("127.0.0.1".to_owned(), port).await
+    }
+
+    /// One at the port that databases of RDS have.
+    pub async fn at_its_own_port() -> Option<Self> {
+        let [one, other] = rand::random::<[u8; 2]>();
+        Self::at(format!("127.77.{one}.{}", other.clamp(1, 254)), 5432).await
+    }
+
+    async fn at(host: String, port: u16) -> Option<Self> {
         let Some(programs) = programs() else {
             eprintln!("skipped: PostgreSQL is not installed (Debian: postgresql)");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut postgres = Self { folder, programs, server: None, port };
-        certificates(postgres.folder.path());
+        let mut postgres = Self { folder, programs, server: None, host, port };
+        certificates(postgres.folder.path(), &postgres.host);
         fs::write(postgres.path("password"), MASTER_PASSWORD).unwrap();
         for file in ["", "password", "server.pem", "server.key"] {
             if is_root() {
@@ -79,7 +91,7 @@ impl Postgres {
         let mut server = self.program("postgres");
         let (certificate, key) = (self.path("server.pem"), self.path("server.key"));
         let settings = [
-            "listen_addresses=127.0.0.1".to_owned(),
+            format!("listen_addresses={}", self.host),
             format!("port={}", self.port),
             "unix_socket_directories=".to_owned(),
             "ssl=on".to_owned(),
@@ -122,7 +134,7 @@ impl Postgres {
     pub fn credentials(&self, username: &str, password: &str) -> Credentials {
         Credentials {
             engine: "postgres".into(),
-            host: "localhost".into(),
+            host: self.host.clone(),
             port: self.port,
             dbname: "postgres".into(),
             username: username.into(),
@@ -157,13 +169,13 @@ fn programs() -> Option<PathBuf> {
     folders.into_iter().find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
 }
 
-/// An authority, and a certificate of it for `localhost`.
-fn certificates(folder: &Path) {
+/// An authority, and a certificate of it for one host.
+fn certificates(folder: &Path, host: &str) {
     let mut params = CertificateParams::new([]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let server = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
     fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
     fs::write(folder.join("server.pem"), server.pem()).unwrap();
     fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();

@@ -1,0 +1,117 @@
+//! All of it together: `infra apply` deploys the real function, Secrets Manager calls it, and services are rolled.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use aws_sdk_lambda::types::InvocationType;
+use infra::rotation::ROLLED;
+use infra::rotation::credentials::Credentials;
+use infra::rotation::users::{self, Version};
+use serde_json::json;
+
+use crate::environment::Site;
+use crate::postgres::{MASTER, MASTER_PASSWORD, Postgres};
+use crate::support::Emulator;
+
+const FILE: &str = include_str!("test.yaml");
+const SECRET: &str = "acme-test-db-main-app";
+const CLUSTER: &str = "acme-test-main";
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The function without what only debuggers read: Lambda would not take it otherwise.
+fn package(postgres: &Postgres) -> String {
+    let stripped = postgres.path("infra-rotator").display().to_string();
+    let made = Command::new("strip").args(["-s", "-o", &stripped, env!("CARGO_BIN_EXE_infra-rotator")]).status();
+    assert!(made.unwrap().success());
+    stripped
+}
+
+async fn version(site: &Site) -> Version {
+    let secret = site.aws.secrets().describe_secret().secret_id(SECRET).send().await.unwrap();
+    users::current(&site.aws, secret.arn().unwrap()).await.unwrap().unwrap()
+}
+
+async fn credentials(site: &Site, stage: &str) -> Credentials {
+    let read = site.aws.secrets().get_secret_value().secret_id(SECRET).version_stage(stage);
+    serde_json::from_str(&read.send().await.unwrap().secret_string.unwrap()).unwrap()
+}
+
+/// With which version each service runs, as its tag says.
+async fn runs(site: &Site, version: &Version) -> BTreeMap<String, Option<String>> {
+    let users = users::users(&site.aws, CLUSTER).await.unwrap();
+    let using = users.into_iter().filter(|user| user.secrets.contains(&version.arn));
+    using.map(|user| (user.name().to_owned(), user.tags.get(&version.key()).cloned())).collect()
+}
+
+/// Looks until it holds.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let (end, mut looks) = (Instant::now() + DEADLINE, tokio::time::interval(Duration::from_millis(100)));
+    loop {
+        looks.tick().await;
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < end, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_rotate_and_services_follow() {
+    let Some(postgres) = Postgres::at_its_own_port().await else { return };
+    let site = Site::on(Emulator::with_data_plane().await).await;
+    let url = format!("postgresql://{MASTER}:{MASTER_PASSWORD}@{}:5432/postgres?sslmode=require", postgres.host);
+    let variables = json!({ "INFRA_DATABASE_CA": postgres.authority() });
+    let settings = json!({ "postgres": url, "variables": variables, "retry": 0, "tick": 0.05 });
+    site.emulator.set("data-plane", settings.to_string()).await;
+    site.write("test", &FILE.replace("PACKAGE", &package(&postgres)));
+
+    // The first rotation is part of the apply: what starts after it can log in.
+    site.infra("apply test --yes").await.well();
+    site.converged("test").await;
+    let (first, at) = (version(&site).await, credentials(&site, "AWSCURRENT").await);
+    assert_eq!(at.username, "app_clone");
+    let works = async |at: &Credentials| {
+        postgres.database().login(at, &at.username, &at.password).await.map(drop).map_err(|error| format!("{error:#}"))
+    };
+    assert_eq!(works(&at).await, Ok(()));
+    assert_eq!(
+        at.others["url"],
+        format!("postgresql://app_clone:{}@{}:5432/app?sslmode=require", at.password.reveal(), at.host)
+    );
+
+    // Each hour what is behind is rolled; what started with the current version is only noted.
+    let roll = async || {
+        let invoked = site.aws.lambda().invoke().function_name("acme-test-roll");
+        invoked.invocation_type(InvocationType::Event).payload(b"{}".to_vec().into()).send().await.unwrap();
+    };
+    roll().await;
+    let noted = until("the first version is noted", async || {
+        let noted = version(&site).await;
+        (noted.tags.get(ROLLED) == Some(&first.id)).then_some(noted)
+    });
+    let noted = noted.await;
+    let expected = |version: &Version| {
+        let run = |name: &str| (format!("acme-test-{name}"), Some(version.id.clone()));
+        BTreeMap::from([run("api"), run("worker")])
+    };
+    assert_eq!(runs(&site, &noted).await, expected(&first));
+
+    // A rotation rolls them, one at a time, and no pair in use is refused meanwhile.
+    site.aws.secrets().rotate_secret().secret_id(SECRET).send().await.unwrap();
+    let second = until("the second version is rolled", async || {
+        assert_eq!(works(&at).await, Ok(()), "the former pair");
+        let now = version(&site).await;
+        (now.id != first.id && now.tags.get(ROLLED) == Some(&now.id)).then_some(now)
+    });
+    let second = second.await;
+    assert_eq!(runs(&site, &second).await, expected(&second));
+    let now = credentials(&site, "AWSCURRENT").await;
+    assert_eq!((now.username.as_str(), works(&now).await), ("app", Ok(())));
+    site.converged("test").await;
+
+    site.infra("destroy test --confirm test")
+        .await
+        .well();
+    assert_eq!(site.live("test").await.len(), 0, "nothing is left");
+}
