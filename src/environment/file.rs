@@ -149,7 +149,7 @@ pub struct EnvironmentFile {
     pub alarms: BTreeMap<String, Alarm>,
     /// Where it is written what to do about an alarm: each names the page below that is about its kind of trouble
     /// (`errors`, `slow`, `down`, `load-balancer-errors`, `database-connections`, `database-storage`, `database-cpu`,
-    /// or the name of an alarm of one's own).
+    /// `rotation`, or the name of an alarm of one's own).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300), regex(pattern = "^https?://[^ ]+$"), title = "the address of a web page", example = &"https://wiki.example.com/runbooks")]
     pub runbooks: Option<String>,

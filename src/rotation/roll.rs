@@ -48,8 +48,8 @@ impl Place {
     }
 }
 
-/// Rolls every service that is behind, and notes on services and secrets who runs what. It can be called again at any
-/// time, and goes on where an earlier call ended. `say` is told what is done.
+/// Rolls every service that is behind, but for those of which a release is under way, and notes on services and secrets
+/// who runs what. It can be called again at any time, and goes on where an earlier call ended. `say` is told what is done.
 ///
 /// # Errors
 /// A service could not be rolled until then; the others were.
@@ -64,7 +64,7 @@ pub async fn roll(aws: &Arc<Aws>, place: &Place, until: Instant, say: impl Fn(&s
             }
             let one = One { aws, place, user: &user, version: &version, until };
             match one.bring_up_to_date(&say).await.with_context(|| user.name().to_owned()) {
-                Ok(()) => {}
+                Ok(done) => behind |= !done,
                 Err(error) => {
                     behind = true;
                     failed.push(format!("{error:#}"));
@@ -91,35 +91,37 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    async fn bring_up_to_date(&self, say: &impl Fn(&str)) -> Result<()> {
+    /// Says whether it is.
+    async fn bring_up_to_date(&self, say: &impl Fn(&str)) -> Result<bool> {
         let key = self.version.key();
         if self.user.is_idle() || self.user.tags.get(&key) == Some(&self.version.id) {
-            return Ok(());
+            return Ok(true);
         }
-        if self.user.is_behind(self.aws, self.version).await? {
-            self.locked(say).await?;
+        if self.user.is_behind(self.aws, self.version).await? && !self.locked(say).await? {
+            return Ok(false);
         }
         let tag = Tag::builder().key(key).value(&self.version.id).build();
         let arn = self.user.ecs.service_arn().unwrap_or_default();
         let request = self.aws.ecs().tag_resource().resource_arn(arn).tags(tag);
         self.aws.call("ecs:TagResource", request.send()).await?;
-        Ok(())
+        Ok(true)
     }
 
-    /// Rolls it while no release of it is under way.
-    async fn locked(&self, say: &impl Fn(&str)) -> Result<()> {
+    /// Rolls it, unless a release of it is under way.
+    async fn locked(&self, say: &impl Fn(&str)) -> Result<bool> {
         let (Place { project, environment, .. }, service) = (self.place, self.user.of());
         let lock = Lock::of_release(self.aws, project, environment, &service);
         let held = match lock.acquire(Holder::this("rotation")).await {
             Ok(held) => held,
             Err(Refused::Held { what, holder, .. }) => {
-                bail!("waits for {what}, by {} since {}", holder.who, holder.since)
+                say(&format!("{}: waits for {what}, by {} since {}", self.user.name(), holder.who, holder.since));
+                return Ok(false);
             }
             Err(other) => return Err(other.into()),
         };
         let rolled = self.roll(say).await;
         lock.release(held).await?;
-        rolled
+        rolled.map(|()| true)
     }
 
     async fn roll(&self, say: &impl Fn(&str)) -> Result<()> {

@@ -96,6 +96,17 @@ fn id(of: &Address) -> Arg<String> {
 }
 
 impl Expansion<'_> {
+    /// To the endpoint of an AWS service inside the network, or where there is none, to anywhere by HTTPS.
+    pub(super) fn https_to(&self, service: &str) -> Vec<Rule> {
+        match &self.file.network {
+            Some(network) if services(network).contains(service) => {
+                let group = id(&Address::new("security_group", FIREWALL));
+                vec![Rule::tcp(HTTPS, Peer::SecurityGroup(group), "endpoints of AWS services")]
+            }
+            _ => self.https_egress(false),
+        }
+    }
+
     /// Where may go by HTTPS what has a public address or none: anywhere, or where the network has no way out, to its
     /// endpoints.
     pub(super) fn https_egress(&self, public: bool) -> Vec<Rule> {

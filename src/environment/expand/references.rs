@@ -169,6 +169,10 @@ impl Expansion<'_> {
             ["app", key] if database.rotation.is_some() && CREDENTIALS.contains(key) => {
                 Ok(secret_key(&rotation::secret(name), "arn", key))
             }
+            ["app", ..] if database.rotation.is_none() => Err(Unknown {
+                message: format!("`databases.{name}` has no user `app`, since its credentials do not rotate"),
+                help: Some("add `rotation: 30d` to it, or use `master`".to_owned()),
+            }),
             [what @ ("endpoint" | "port" | "arn" | "id" | "resource_id")] => Ok(Arg::output(&address, what)),
             _ => Err(self.unknown(words)),
         }

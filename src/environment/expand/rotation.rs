@@ -24,7 +24,8 @@ const USER: &str = "app";
 const CLONE: &str = "app_clone";
 const FUNCTION_NAME_LIMIT: usize = 64;
 const LOG_DAYS: u32 = 90;
-const ROLL: &str = "roll";
+/// The name of the function that rolls services.
+pub(super) const ROLL: &str = "roll";
 
 /// The secret of the application's user of a database.
 pub(super) fn secret(database: &str) -> Address {
@@ -32,7 +33,7 @@ pub(super) fn secret(database: &str) -> Address {
 }
 
 /// The name of what belongs to the function for a database.
-fn label(database: &str) -> String {
+pub(super) fn label(database: &str) -> String {
     format!("rotate-{database}")
 }
 
@@ -45,10 +46,9 @@ pub(super) fn expand(to: &mut Expansion) {
     let rotating = to.file.databases.iter().filter_map(|(name, one)| Some((name, one, one.rotation?)));
     let rotating: Vec<(&String, &Database, Duration)> = rotating.collect();
     for &(name, database, every) in &rotating {
-        if possible(to, name, database) {
-            credentials(to, name, database, every);
-            rotator(to, name, database);
-        }
+        check(to, name, database);
+        credentials(to, name, database, every);
+        rotator(to, name, database);
     }
     if !rotating.is_empty() && !to.file.services.is_empty() {
         let secrets: Vec<Address> = rotating.iter().map(|(name, ..)| secret(name)).collect();
@@ -57,8 +57,7 @@ pub(super) fn expand(to: &mut Expansion) {
 }
 
 /// Says what stands in the way of a rotation.
-fn possible(to: &mut Expansion, name: &str, database: &Database) -> bool {
-    let path = ["databases", name, "rotation"];
+fn check(to: &mut Expansion, name: &str, database: &Database) {
     let cut_off = |network: &Network| {
         network.nat == Nat::None && !network.endpoints.iter().any(|endpoint| endpoint == "secretsmanager")
     };
@@ -71,10 +70,9 @@ fn possible(to: &mut Expansion, name: &str, database: &Database) -> bool {
         let message = "the function that rotates has no way to Secrets Manager".to_owned();
         (message, "add `secretsmanager` to `network.endpoints`, or a `nat`")
     } else {
-        return true;
+        return;
     };
-    to.wrong(&path, message, Some(help.to_owned()));
-    false
+    to.wrong(&["databases", name, "rotation"], message, Some(help.to_owned()));
 }
 
 /// The secret. Its first password is made here, and its user by the first rotation.
@@ -113,7 +111,7 @@ fn credentials(to: &mut Expansion, name: &str, database: &Database, every: Durat
 fn rotator(to: &mut Expansion, name: &str, database: &Database) {
     let (origin, label) = (["databases", name], label(name));
     let group = Arg::output(&Address::new("security_group", format!("db-{name}")), "id");
-    let mut egress = to.https_egress(false);
+    let mut egress = to.https_to("secretsmanager");
     egress.push(Rule::tcp(database.engine.port(), Peer::SecurityGroup(group), &format!("database {name}")));
     let firewall = SecurityGroup {
         vpc_id: to.vpc(&origin),
@@ -168,7 +166,8 @@ fn rotator(to: &mut Expansion, name: &str, database: &Database) {
     part.add(to, &logs, &origin);
 }
 
-/// The function that rolls services, by a rule for each rotation, and each hour what a rule's call did not get done.
+/// The function that rolls services: by a rule when a secret has rotated, and by another one again and again, since a call
+/// may come while a release of a service is under way, which it leaves alone.
 fn roller(to: &mut Expansion, secrets: &[Address], database: &str) {
     let origin = ["databases", database];
     let logs = logs(to, ROLL, &origin);
@@ -207,7 +206,7 @@ fn roller(to: &mut Expansion, secrets: &[Address], database: &str) {
         (variables::SECRETS.to_owned(), Arg::Reference(Template(listed))),
     ]);
     let rule = |name: &str| Arg::output(&Address::new("event_rule", name), "arn");
-    let hourly = format!("{ROLL}-hourly");
+    let again = format!("{ROLL}-again");
     let part = Function {
         label: ROLL.to_owned(),
         description: "Rolls the services that use a secret which has rotated".to_owned(),
@@ -216,7 +215,7 @@ fn roller(to: &mut Expansion, secrets: &[Address], database: &str) {
         timeout_seconds: 900,
         subnets: BTreeSet::new(),
         security_groups: BTreeSet::new(),
-        permissions: [ROLL, &hourly].map(|name| Permission::service(name, "events.amazonaws.com", rule(name))).into(),
+        permissions: [ROLL, &again].map(|name| Permission::service(name, "events.amazonaws.com", rule(name))).into(),
     };
     let function = part.add(to, &logs, &origin);
     let prefix = arn("secretsmanager", &format!("secret:{}-{}-", to.file.project, to.name));
@@ -226,9 +225,10 @@ fn roller(to: &mut Expansion, secrets: &[Address], database: &str) {
         "resources": [{ "prefix": prefix }],
     });
     let pattern = Some(event_rule::Json(Value::from(pattern)));
-    let (rotated, forgotten) = ("A secret has rotated", "What was not rolled when its secret rotated");
+    let (rotated, forgotten) =
+        ("A secret has rotated", "What was not rolled when its secret rotated, such as during a release");
     for (name, description, event_pattern, schedule) in
-        [(ROLL, rotated, pattern, None), (&hourly, forgotten, None, Some("rate(1 hour)".to_owned()))]
+        [(ROLL, rotated, pattern, None), (&again, forgotten, None, Some("rate(15 minutes)".to_owned()))]
     {
         let target = event_rule::Target {
             name: ROLL.to_owned(),
