@@ -19,6 +19,10 @@ pub const PREVIOUS: &str = "AWSPREVIOUS";
 /// The tag of a secret with the version that all services run which use it.
 pub const ROLLED: &str = "infra:rolled";
 
+/// How a tag of a service begins that says with which version of a secret all its tasks have started; the secret's name in
+/// the file follows.
+pub const RUNS: &str = "infra:secret/";
+
 /// Environment variables by which whoever deploys the functions tells them what they are for.
 pub mod variables {
     /// The user to make where the database has none of that name.

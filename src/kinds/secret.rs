@@ -329,6 +329,7 @@ async fn find(aws: &Aws, id: &str) -> Result<Option<Live<Secret>>> {
         tags: tagged.user.clone(),
     };
     let mut live = Live::new(tagged, arn, spec).output("arn", arn).output("name", name);
+    live.outputs.extend(rotation::current(&secret).map(|version| ("version".to_owned(), version.to_owned())));
     if deleted {
         live.health = Health::Restorable;
     } else if rotation::begins(&secret) {

@@ -138,7 +138,7 @@ impl<'a> Secret<'a> {
             "the pending version is of the user {}",
             pending.username
         );
-        if database.login(&current, &pending.username, &pending.password).await.is_ok() {
+        if is_set(database, &pending).await {
             return Ok(());
         }
         // Whoever may write the secret could name any user in it; only who can log in gets another password.
@@ -147,7 +147,12 @@ impl<'a> Secret<'a> {
             let mut own = match own {
                 Ok(own) => own,
                 // A rotation that ended in the middle has changed the password, and its version was given up.
-                Err(error) => self.log_in_with_previous(database, &current).await.map_err(|_| error)?,
+                Err(error) => match self.log_in_with_previous(database, &current).await {
+                    Ok(former) => former,
+                    // Another call for the same step was faster.
+                    Err(_) if is_set(database, &pending).await => return Ok(()),
+                    Err(_) => return Err(error),
+                },
             };
             return own.set_own_password(&pending.password).await;
         };
@@ -161,6 +166,8 @@ impl<'a> Secret<'a> {
         let mut session = database.login(&current, &login.username, &login.password).await?;
         if let Err(error) = own
             && !session.make_user(&pair, &current.password).await?
+            // Unless another call for the same step has made it meanwhile.
+            && !is_set(database, &current).await
         {
             return Err(error.context(refused));
         }
@@ -266,6 +273,11 @@ impl<'a> Secret<'a> {
             Err(error) => Err(aws("GetSecretValue", error)),
         }
     }
+}
+
+/// Whether one can log in so.
+async fn is_set(database: &Database, credentials: &Credentials) -> bool {
+    database.login(credentials, &credentials.username, &credentials.password).await.is_ok()
 }
 
 fn tag(described: &DescribeSecretOutput, key: &str) -> Option<String> {

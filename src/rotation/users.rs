@@ -6,16 +6,13 @@ use aws_sdk_ecs::types::Service;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 
-use super::CURRENT;
+use super::{CURRENT, RUNS};
 use crate::address::{ADDRESS, Address};
 use crate::aws::Aws;
 use crate::kind::{Failure, Result};
 use crate::kinds::{ecs, ecs_services};
 use crate::tags::Tags;
 
-/// How a tag of a service begins that says with which version of a secret all its tasks have started; the secret's name in
-/// the file follows.
-const RUNS: &str = "infra:secret/";
 /// The longest key of a tag.
 const LONGEST_KEY: usize = 128;
 const COLOURS: [&str; 2] = ["-blue", "-green"];

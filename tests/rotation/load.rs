@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use infra::rotation::credentials::Credentials;
 use infra::rotation::database::Database;
@@ -98,10 +99,12 @@ async fn one_user_has_a_gap() {
     let token = site.begin().await;
     site.step(&function, STEPS[0], &token).await.unwrap();
     assert!(site.works(&first).await);
+    let begins = Instant::now();
     site.step(&function, STEPS[1], &token).await.unwrap();
     assert!(!site.works(&first).await, "the gap begins");
     assert!(site.works(&site.read("AWSPENDING").await).await);
     site.steps(&function, 2, &token).await.unwrap();
+    eprintln!("one user's former password is refused for {:?} before the new one is current", begins.elapsed());
     let second = site.current().await;
     assert!(site.works(&second).await, "the gap ends for whoever reads the secret again");
     assert_eq!((second.username.as_str(), second.password == first.password), ("app", false));

@@ -10,6 +10,7 @@ mod faults;
 mod lambda;
 mod load;
 mod postgres;
+mod program;
 #[path = "../it/proxy.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod proxy;

@@ -45,10 +45,18 @@ pub fn begins(secret: &DescribeSecretOutput) -> bool {
 
 /// The version that a rotation has begun and not made current.
 fn unfinished(secret: &DescribeSecretOutput) -> Option<&str> {
-    let has = |stages: &[String], wanted: &str| stages.iter().any(|stage| stage == wanted);
-    let versions = secret.version_ids_to_stages.iter().flatten();
-    let pending = |(_, stages): &(&String, &Vec<String>)| has(stages, PENDING) && !has(stages, CURRENT);
-    versions.filter(pending).map(|(version, _)| version.as_str()).next()
+    version(secret, PENDING).filter(|pending| version(secret, CURRENT) != Some(pending))
+}
+
+/// The version whose value readers get.
+pub fn current(secret: &DescribeSecretOutput) -> Option<&str> {
+    version(secret, CURRENT)
+}
+
+fn version<'a>(secret: &'a DescribeSecretOutput, wanted: &str) -> Option<&'a str> {
+    let mut versions = secret.version_ids_to_stages.iter().flatten();
+    let has = |(_, stages): &(&String, &Vec<String>)| stages.iter().any(|stage| stage == wanted);
+    versions.find(has).map(|(version, _)| version.as_str())
 }
 
 pub fn wait(secret: &DescribeSecretOutput) -> String {
