@@ -44,5 +44,6 @@ pub mod live;
 pub mod lock;
 pub mod preflight;
 pub mod rotation;
+pub mod secrets;
 
 pub mod commands;

@@ -11,6 +11,12 @@ pub mod users;
 
 pub use steps::{Rotation, Settings, Step, rotate};
 
+/// The name in the file of the secret of a database's application user.
+#[must_use]
+pub fn secret_of(database: &str) -> String {
+    format!("db-{database}-app")
+}
+
 /// The stages of versions of a secret, as Secrets Manager names them.
 pub const CURRENT: &str = "AWSCURRENT";
 pub const PENDING: &str = "AWSPENDING";

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecs::types::Service;
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::types::SecretVersionsListEntry;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 
@@ -115,6 +117,12 @@ async fn secrets_of(aws: &Aws, definition: &str) -> Result<BTreeSet<String>> {
 
 /// The current version of a secret; nothing where it has no value.
 pub async fn current(aws: &Aws, arn: &str) -> Result<Option<Version>> {
+    let (secret, versions) = look(aws, arn).await?;
+    Ok(current_of(arn, &secret, &versions))
+}
+
+/// What Secrets Manager tells of a secret, and its versions. Neither holds a value.
+pub async fn look(aws: &Aws, arn: &str) -> Result<(DescribeSecretOutput, Vec<SecretVersionsListEntry>)> {
     let describe = aws.secrets().describe_secret().secret_id(arn);
     let list = aws.secrets().list_secret_version_ids().secret_id(arn).into_paginator();
     let list = list.send().collect::<Result<Vec<_>, _>>();
@@ -122,22 +130,28 @@ pub async fn current(aws: &Aws, arn: &str) -> Result<Option<Version>> {
         aws.call("secretsmanager:DescribeSecret", describe.send()),
         aws.call("secretsmanager:ListSecretVersionIds", list),
     )?;
-    let is_current = |stages: &[String]| stages.iter().any(|stage| stage == CURRENT);
-    let mut versions = pages.into_iter().flat_map(|page| page.versions.unwrap_or_default());
-    let Some(version) = versions.find(|version| is_current(version.version_stages())) else {
-        return Ok(None);
-    };
+    Ok((secret, pages.into_iter().flat_map(|page| page.versions.unwrap_or_default()).collect()))
+}
+
+/// The version that has a stage.
+pub fn at<'a>(versions: &'a [SecretVersionsListEntry], stage: &str) -> Option<&'a SecretVersionsListEntry> {
+    versions.iter().find(|version| version.version_stages().iter().any(|one| one == stage))
+}
+
+/// The current version, of what [`look`] has seen.
+pub fn current_of(arn: &str, secret: &DescribeSecretOutput, versions: &[SecretVersionsListEntry]) -> Option<Version> {
+    let version = at(versions, CURRENT)?;
     let tags: Tags =
         secret.tags().iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned()))).collect();
     // A version of a rotation is made first and current later.
     let moments = [version.created_date(), secret.last_rotated_date()];
     let since = moments.into_iter().flatten().map(|moment| moment.secs()).max().unwrap_or_default();
     let address = tags.get(ADDRESS).and_then(|address| address.parse::<Address>().ok());
-    Ok(Some(Version {
+    Some(Version {
         arn: arn.to_owned(),
-        id: version.version_id.unwrap_or_default(),
+        id: version.version_id().unwrap_or_default().to_owned(),
         since: Timestamp::from_second(since).unwrap_or_default(),
         name: address.map_or_else(|| secret.name().unwrap_or_default().to_owned(), |address| address.name),
         tags,
-    }))
+    })
 }

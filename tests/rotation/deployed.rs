@@ -97,8 +97,12 @@ async fn credentials_rotate_and_services_follow() {
     };
     assert_eq!(runs(&site, &noted).await, expected(&first));
 
+    let status = site.infra("secrets status test main --format json").await.well().json();
+    assert_eq!(status["secrets"][0]["current"]["id"], first.id.as_str());
+
     // A rotation rolls them, one at a time, and no pair in use is refused meanwhile.
-    site.aws.secrets().rotate_secret().secret_id(SECRET).send().await.unwrap();
+    let endpoint = site.emulator.variables["AWS_ENDPOINT_URL"].clone();
+    let watching = tokio::spawn(site.command(&endpoint, "secrets rotate test main --watch").output());
     let second = until("the second version is rolled", async || {
         assert_eq!(works(&at).await, Ok(()), "the former pair");
         let now = version(&site).await;
@@ -108,10 +112,58 @@ async fn credentials_rotate_and_services_follow() {
     assert_eq!(runs(&site, &second).await, expected(&second));
     let now = credentials(&site, "AWSCURRENT").await;
     assert_eq!((now.username.as_str(), works(&now).await), ("app", Ok(())));
+    let watched = watching.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&[watched.stdout, watched.stderr].concat()).into_owned();
+    assert_eq!(watched.status.code(), Some(0), "{said}");
+    let seen = [
+        format!("secret.db-main-app rotates to version {}.", second.id),
+        "CreateSecret of ".to_owned(),
+        "FinishSecret of ".to_owned(),
+        format!("version {} is current", second.id),
+        "acme-test-api runs it".to_owned(),
+        "acme-test-worker runs it".to_owned(),
+        "  done\n".to_owned(),
+    ];
+    let places: Vec<_> = seen.iter().map(|part| said.find(part.as_str())).collect();
+    assert!(places.iter().all(Option::is_some) && places[..4].is_sorted(), "{places:?} {said}");
+    assert!(!said.contains(now.password.reveal()) && !said.contains(at.password.reveal()), "no password is shown");
+    let status = site.infra("secrets status test main --format json").await.well().json();
+    let services = json!([
+        { "service": "acme-test-api", "runs": "current", "version": second.id },
+        { "service": "acme-test-worker", "runs": "current", "version": second.id },
+    ]);
+    let status = &status["secrets"][0];
+    assert_eq!((&status["services"], &status["rolled"]), (&services, &json!(second.id)));
     site.converged("test").await;
+    fails(&site, &now).await;
 
-    site.infra("destroy test --confirm test")
-        .await
-        .well();
+    site.infra("destroy test --confirm test").await.well();
     assert_eq!(site.live("test").await.len(), 0, "nothing is left");
+}
+
+/// A function that cannot log in: whoever watches is told why, and so is whoever asks afterwards.
+async fn fails(site: &Site, now: &Credentials) {
+    let mut wrong = serde_json::to_value(now).unwrap();
+    wrong["host"] = "nowhere.invalid".into();
+    let put = site.aws.secrets().put_secret_value().secret_id(SECRET).secret_string(wrong.to_string());
+    let version = put.send().await.unwrap().version_id.unwrap();
+    let refused = site.infra("secrets rotate test db-main-app").await;
+    assert!(
+        refused.refused().contains("these services are behind its current version: acme-test-"),
+        "{}",
+        refused.stderr
+    );
+    let tag = aws_sdk_secretsmanager::types::Tag::builder().key(ROLLED).value(&version).build();
+    site.aws.secrets().tag_resource().secret_id(SECRET).tags(tag).send().await.unwrap();
+
+    let failed = site.infra("secrets rotate test main --watch").await;
+    assert!(failed.refused().contains("has not rotated, and the former version stays current: "), "{}", failed.stderr);
+    assert!(failed.stderr.contains("nowhere.invalid"), "{}", failed.stderr);
+    let status = site.infra("secrets status test main").await;
+    assert_eq!(status.code, Some(2), "{}", status.stderr);
+    for part in ["stuck since ", "nowhere.invalid", "/aws/lambda/acme-test-rotate-main"] {
+        assert!(status.stdout.contains(part), "{part}: {}", status.stdout);
+    }
+    let again = site.infra("secrets rotate test main").await;
+    assert!(again.refused().contains("secret.db-main-app rotates since "), "{}", again.stderr);
 }

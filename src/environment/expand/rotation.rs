@@ -15,7 +15,7 @@ use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use crate::kinds::secret::{self, Secret};
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::policy::{self, Statement};
-use crate::rotation::variables;
+use crate::rotation::{self, variables};
 use crate::tags::Tags;
 use crate::value::{Arg, Output, Part, Template, Value};
 
@@ -29,7 +29,7 @@ pub(super) const ROLL: &str = "roll";
 
 /// The secret of the application's user of a database.
 pub(super) fn secret(database: &str) -> Address {
-    Address::new("secret", format!("db-{database}-{USER}"))
+    Address::new("secret", rotation::secret_of(database))
 }
 
 /// The name of what belongs to the function for a database.
