@@ -104,7 +104,7 @@ impl<'a> Secret<'a> {
         if self.pending().await?.is_some() {
             return Ok(());
         }
-        let username = self.next_user(&current)?;
+        let username = Self::next_user(&current)?;
         if rolls && self.is_in_use(&username).await? {
             bail!(
                 "services may still log in as {username}, whose password this would change: they have not all been \
@@ -134,7 +134,7 @@ impl<'a> Secret<'a> {
             "the pending version is of another database than the current one"
         );
         ensure!(
-            pending.username == self.next_user(&current)?,
+            pending.username == Self::next_user(&current)?,
             "the pending version is of the user {}",
             pending.username
         );
@@ -199,7 +199,7 @@ impl<'a> Secret<'a> {
     }
 
     /// The user of the next version: the other one of two, where a master user changes passwords.
-    fn next_user(&self, current: &Credentials) -> Result<String> {
+    fn next_user(current: &Credentials) -> Result<String> {
         match current.masterarn {
             Some(_) => {
                 let pair = Pair::of(&current.username).map_err(anyhow::Error::msg)?;
