@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import uuid
 import zipfile
 
@@ -120,6 +121,15 @@ class Rotation(Case):
         self.secrets.put_secret_value(**put)
         stages = {self.first: ["AWSPREVIOUS"], token: ["AWSPENDING", "AWSCURRENT"]}
         self.assertEqual(self.told()["VersionIdsToStages"], stages)
+
+    def test_dates_of_versions_stay(self):
+        def dates():
+            versions = self.secrets.list_secret_version_ids(SecretId=self.name)["Versions"]
+            return {version["VersionId"]: version["CreatedDate"] for version in versions}
+
+        made = dates()
+        time.sleep(1.1)
+        self.assertEqual(dates(), made)
 
     def test_owner_rotates_its_secret(self):
         call = {"DBInstanceIdentifier": unique("db"), "Engine": "postgres", "DBInstanceClass": "db.t3.micro"}

@@ -1,5 +1,7 @@
 """Secrets Manager: what waits for deletion, and versions. Rotation is in secretsmanager_rotation."""
 
+import json
+
 from moto.secretsmanager.exceptions import InvalidRequestException, ResourceExistsException
 from moto.secretsmanager.models import SecretsManagerBackend
 
@@ -62,3 +64,12 @@ def a_version_has_one_value(original, self, secret_id, secret_string, secret_bin
         text = f"You can't use ClientRequestToken {client_request_token} because that value is already in use"
         raise ResourceExistsException(f"{text} for a version of secret {secret.arn}.")
     return secret.to_short_dict(include_version_stages=True, version_id=client_request_token)
+
+
+@around(SecretsManagerBackend, "list_secret_version_ids")
+def versions_have_their_dates(original, self, secret_id):
+    """A version was made when it was made, not when somebody looks."""
+    listed, secret = json.loads(original(self, secret_id)), self.secrets[secret_id]
+    for version in listed["Versions"]:
+        version["CreatedDate"] = secret.versions[version["VersionId"]].get("createdate", version["CreatedDate"])
+    return json.dumps(listed)
