@@ -1,7 +1,7 @@
 //! All of it together: `infra apply` deploys the real function, Secrets Manager calls it, and services are rolled.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::types::InvocationType;
@@ -56,15 +56,21 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
-#[tokio::test]
-async fn credentials_rotate_and_services_follow() {
-    let Some(postgres) = Postgres::at_its_own_port().await else { return };
+/// An environment whose databases are on this server, and whose functions trust it.
+async fn site(postgres: &Postgres) -> Site {
     let site = Site::on(Emulator::with_data_plane().await).await;
     let url = format!("postgresql://{MASTER}:{MASTER_PASSWORD}@{}:5432/postgres?sslmode=require", postgres.host);
     let variables = json!({ "INFRA_DATABASE_CA": postgres.authority() });
     let settings = json!({ "postgres": url, "variables": variables, "retry": 0, "tick": 0.05 });
     site.emulator.set("data-plane", settings.to_string()).await;
-    site.write("test", &FILE.replace("PACKAGE", &package(&postgres)));
+    site.write("test", &FILE.replace("PACKAGE", &package(postgres)));
+    site
+}
+
+#[tokio::test]
+async fn credentials_rotate_and_services_follow() {
+    let Some(postgres) = Postgres::at_its_own_port().await else { return };
+    let site = site(&postgres).await;
 
     // The first rotation is part of the apply: what starts after it can log in.
     site.infra("apply test --yes").await.well();
@@ -80,12 +86,9 @@ async fn credentials_rotate_and_services_follow() {
         format!("postgresql://app_clone:{}@{}:5432/app?sslmode=require", at.password.reveal(), at.host)
     );
 
-    // Each hour what is behind is rolled; what started with the current version is only noted.
-    let roll = async || {
-        let invoked = site.aws.lambda().invoke().function_name("acme-test-roll");
-        invoked.invocation_type(InvocationType::Event).payload(b"{}".to_vec().into()).send().await.unwrap();
-    };
-    roll().await;
+    // Each quarter of an hour what is behind is rolled; what started with the current version is only noted.
+    let roll = site.aws.lambda().invoke().function_name("acme-test-roll").invocation_type(InvocationType::Event);
+    roll.payload(b"{}".to_vec().into()).send().await.unwrap();
     let noted = until("the first version is noted", async || {
         let noted = version(&site).await;
         (noted.tags.get(ROLLED) == Some(&first.id)).then_some(noted)
@@ -112,21 +115,7 @@ async fn credentials_rotate_and_services_follow() {
     assert_eq!(runs(&site, &second).await, expected(&second));
     let now = credentials(&site, "AWSCURRENT").await;
     assert_eq!((now.username.as_str(), works(&now).await), ("app", Ok(())));
-    let watched = watching.await.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&[watched.stdout, watched.stderr].concat()).into_owned();
-    assert_eq!(watched.status.code(), Some(0), "{said}");
-    let seen = [
-        format!("secret.db-main-app rotates to version {}.", second.id),
-        "CreateSecret of ".to_owned(),
-        "FinishSecret of ".to_owned(),
-        format!("version {} is current", second.id),
-        "acme-test-api runs it".to_owned(),
-        "acme-test-worker runs it".to_owned(),
-        "  done\n".to_owned(),
-    ];
-    let places: Vec<_> = seen.iter().map(|part| said.find(part.as_str())).collect();
-    assert!(places.iter().all(Option::is_some) && places[..4].is_sorted(), "{places:?} {said}");
-    assert!(!said.contains(now.password.reveal()) && !said.contains(at.password.reveal()), "no password is shown");
+    shown(&watching.await.unwrap().unwrap(), &second, [&at, &now]);
     let status = site.infra("secrets status test main --format json").await.well().json();
     let services = json!([
         { "service": "acme-test-api", "runs": "current", "version": second.id },
@@ -139,6 +128,26 @@ async fn credentials_rotate_and_services_follow() {
 
     site.infra("destroy test --confirm test").await.well();
     assert_eq!(site.live("test").await.len(), 0, "nothing is left");
+}
+
+/// Asserts that whoever watched saw each step and each service, and no password.
+fn shown(watched: &Output, version: &Version, credentials: [&Credentials; 2]) {
+    let said = String::from_utf8_lossy(&[watched.stdout.as_slice(), &watched.stderr].concat()).into_owned();
+    assert_eq!(watched.status.code(), Some(0), "{said}");
+    let seen = [
+        format!("secret.db-main-app rotates to version {}.", version.id),
+        "CreateSecret of ".to_owned(),
+        "FinishSecret of ".to_owned(),
+        format!("version {} is current", version.id),
+        "acme-test-api runs it".to_owned(),
+        "acme-test-worker runs it".to_owned(),
+        "  done\n".to_owned(),
+    ];
+    let places: Vec<_> = seen.iter().map(|part| said.find(part.as_str())).collect();
+    assert!(places.iter().all(Option::is_some) && places[..4].is_sorted(), "{places:?} {said}");
+    for one in credentials {
+        assert!(!said.contains(one.password.reveal()), "no password is shown");
+    }
 }
 
 /// A function that cannot log in: whoever watches is told why, and so is whoever asks afterwards.

@@ -14,20 +14,20 @@ use crate::postgres::MASTER_PASSWORD;
 use crate::site::{STEPS, Site, Strategy};
 
 const ROTATIONS: usize = 50;
-const CLIENTS: u64 = 8;
+const CLIENTS: usize = 8;
 
 /// What a client tells after each login: who it is, with which version, and what went wrong.
-type Told = (u64, usize, Option<String>);
+type Told = (usize, usize, Option<String>);
 
 /// Logs in again and again, and takes the new secret at some moment after it is there.
 async fn client(
-    id: u64,
+    id: usize,
     database: Database,
     secret: watch::Receiver<(usize, Credentials)>,
     logins: Arc<AtomicUsize>,
     told: mpsc::Sender<Told>,
 ) {
-    let mut dice = SmallRng::seed_from_u64(id);
+    let mut dice = SmallRng::seed_from_u64(id as u64);
     let mut held = secret.borrow().clone();
     loop {
         if dice.random_ratio(1, 4) {
@@ -53,7 +53,7 @@ async fn fifty_rotations_fail_no_login() {
     for id in 0..CLIENTS {
         tokio::spawn(client(id, site.postgres.database(), secret.clone(), Arc::clone(&logins), tell.clone()));
     }
-    let mut held = [0; CLIENTS as usize];
+    let mut held = [0; CLIENTS];
     let mut failed = Vec::new();
     for rotation in 1..=ROTATIONS {
         let rotated = site.rotate(&function);
@@ -69,7 +69,7 @@ async fn fifty_rotations_fail_no_login() {
         // Each client has the new one before the next rotation, and not all of them at once.
         while held.iter().any(|version| *version != rotation) {
             let (id, version, error) = told.recv().await.unwrap();
-            held[usize::try_from(id).unwrap()] = version;
+            held[id] = version;
             failed.extend(error);
         }
     }

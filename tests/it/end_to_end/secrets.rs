@@ -51,7 +51,29 @@ async fn a_value_is_set_and_nowhere_shown() {
     let early = site.infra("secrets set production jwt --generate --yes").await;
     assert!(early.refused().contains("make it first with infra apply production"), "{}", early.stderr);
     site.infra("apply production --yes").await.well();
+    lists(&site).await;
+    let proxy = Proxy::start(&site.emulator.variables["AWS_ENDPOINT_URL"], None).await;
+    let mut said = sets(&site, &proxy).await;
+    said.extend(refuses(&site).await);
+    said.push(tells_who_is_behind(&site, &proxy).await);
+    covers(
+        &site.infra("policy production secrets --format json").await.well().json(),
+        &proxy.calls(),
+        "the policy of secrets",
+    );
+    site.converged(PRODUCTION).await;
 
+    let history = site.infra("history production --format json").await.well();
+    let records = history.json()["records"].clone();
+    assert_eq!(records[0]["command"], "infra secrets set production jwt");
+    assert!(records[2]["versions"]["secret.payments"].is_string(), "{records}");
+    said.push(history);
+    for Ran { stdout, stderr, .. } in said {
+        assert!(!format!("{stdout}{stderr}").contains("battery"), "{stdout}\n{stderr}");
+    }
+}
+
+async fn lists(site: &Site) {
     let list = site.infra("secrets list production --format json").await.well().json();
     insta::assert_json_snapshot!(json!([keys(&list), keys(&list["secrets"][0])]), @r#"
     [
@@ -78,12 +100,12 @@ async fn a_value_is_set_and_nowhere_shown() {
     assert_eq!(jwt["name"], "acme-production-jwt");
     let text = site.infra("secrets list production").await.well().stdout;
     assert!(text.contains("no value  no rotation         Key of the payment provider"), "{text}");
+}
 
-    let endpoint = site.emulator.variables["AWS_ENDPOINT_URL"].clone();
-    let proxy = Proxy::start(&endpoint, None).await;
+async fn sets(site: &Site, proxy: &Proxy) -> Vec<Ran> {
     let mut said = Vec::new();
     let set =
-        piped(&site, &proxy.endpoint, "secrets set production payments --stdin --yes", &format!("{VALUE}\n")).await;
+        piped(site, &proxy.endpoint, "secrets set production payments --stdin --yes", &format!("{VALUE}\n")).await;
     assert!(set.stdout.contains("secret.payments has version "), "{}\n{}", set.stdout, set.stderr);
     assert!(
         set.stdout.contains("still run with the former value, until new tasks start: acme-production-api"),
@@ -91,13 +113,19 @@ async fn a_value_is_set_and_nowhere_shown() {
         set.stdout
     );
     said.push(set.well());
-    assert_eq!(value(&site, "acme-production-payments").await, VALUE);
+    assert_eq!(value(site, "acme-production-payments").await, VALUE);
 
     // Keys of a JSON secret: all of them, or one.
-    let one = piped(&site, &proxy.endpoint, "secrets set production account --key password --stdin --yes", VALUE).await;
+    let one = piped(site, &proxy.endpoint, "secrets set production account --key password --stdin --yes", VALUE).await;
     said.push(one.well());
-    let account: Json = serde_json::from_str(&value(&site, "acme-production-account").await).unwrap();
+    let account: Json = serde_json::from_str(&value(site, "acme-production-account").await).unwrap();
     assert_eq!(account, json!({ "username": "app", "password": VALUE }));
+    said
+}
+
+/// What is wrong is refused, and nothing is changed.
+async fn refuses(site: &Site) -> Vec<Ran> {
+    let mut said = Vec::new();
     let part = json!({ "password": VALUE, "host": "x" }).to_string();
     for (arguments, input, reason) in [
         ("account --stdin --yes", part.as_str(), "it lacks username\n  the file does not have host"),
@@ -109,15 +137,24 @@ async fn a_value_is_set_and_nowhere_shown() {
         ("payments --stdin", VALUE, "add --yes"),
         ("payments --generate --length 3 --yes", "", "3 characters is not between"),
     ] {
-        let refused = piped(&site, &endpoint, &format!("secrets set production {arguments}"), input).await;
+        let refused = piped(
+            site,
+            &site.emulator.variables["AWS_ENDPOINT_URL"],
+            &format!("secrets set production {arguments}"),
+            input,
+        )
+        .await;
         assert!(refused.refused().contains(reason), "{arguments}: {}", refused.stderr);
         said.push(refused);
     }
     let none = site.infra("secrets rotate production jwt").await;
     assert!(none.refused().contains("secret.jwt does not rotate"), "{}", none.stderr);
     site.infra("secrets set production jwt --generate --length 20 --charset hex --yes").await.well();
-    assert_eq!(value(&site, "acme-production-jwt").await.len(), 20);
+    assert_eq!(value(site, "acme-production-jwt").await.len(), 20);
+    said
+}
 
+async fn tells_who_is_behind(site: &Site, proxy: &Proxy) -> Ran {
     // Its tasks are from before.
     let status = site.through(&proxy.endpoint, "secrets status production payments --format json").await;
     let json = status.json();
@@ -155,20 +192,5 @@ async fn a_value_is_set_and_nowhere_shown() {
       ]
     ]
     "#);
-    said.push(status);
-    covers(
-        &site.infra("policy production secrets --format json").await.well().json(),
-        &proxy.calls(),
-        "the policy of secrets",
-    );
-    site.converged(PRODUCTION).await;
-
-    let history = site.infra("history production --format json").await.well();
-    let records = history.json()["records"].clone();
-    assert_eq!(records[0]["command"], "infra secrets set production jwt");
-    assert!(records[2]["versions"]["secret.payments"].is_string(), "{records}");
-    said.push(history);
-    for Ran { stdout, stderr, .. } in said {
-        assert!(!format!("{stdout}{stderr}").contains("battery"), "{stdout}\n{stderr}");
-    }
+    status
 }

@@ -32,7 +32,7 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     place("infra-rotator", &|new| std::fs::write(new, ELF));
     folder.join("infra")
 });
-/// The head of a program for Linux on x86_64, without any code.
+/// The head of a program for Linux on `x86_64`, without any code.
 const ELF: [u8; 64] = {
     let mut head = [0; 64];
     let known = [
