@@ -25,7 +25,7 @@ use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progr
 use crate::policy::Policy;
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
-use crate::value::Arg;
+use crate::value::{Arg, Outputs};
 
 const NAME_LIMIT: usize = 512;
 /// What a generated name ends in that would look like an ARN's random end otherwise.
@@ -221,10 +221,7 @@ impl Kind for Secret {
         Ok(match look(aws, id).await?.filter(|secret| secret.deleted_date().is_none()) {
             None => Progress::Gone,
             Some(secret) if rotation::begins(&secret) => Progress::waiting(rotation::wait(&secret)),
-            Some(secret) => {
-                let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-                Progress::ready([("arn", text(secret.arn())), ("name", text(secret.name()))])
-            }
+            Some(secret) => Progress::Ready(outputs(&secret)),
         })
     }
 
@@ -309,6 +306,12 @@ async fn look(aws: &Aws, id: &str) -> Result<Option<DescribeSecretOutput>> {
     }
 }
 
+/// What others may know of it: also its version, which no field may refer to, since it changes without us.
+fn outputs(secret: &DescribeSecretOutput) -> Outputs {
+    let known = [("arn", secret.arn()), ("name", secret.name()), ("version", rotation::current(secret))];
+    known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect()
+}
+
 /// The secret with this ARN or name, where it carries tags of ours.
 async fn find(aws: &Aws, id: &str) -> Result<Option<Live<Secret>>> {
     let Some(secret) = look(aws, id).await? else { return Ok(None) };
@@ -328,8 +331,8 @@ async fn find(aws: &Aws, id: &str) -> Result<Option<Live<Secret>>> {
         rotation: Rotation::read(&secret),
         tags: tagged.user.clone(),
     };
-    let mut live = Live::new(tagged, arn, spec).output("arn", arn).output("name", name);
-    live.outputs.extend(rotation::current(&secret).map(|version| ("version".to_owned(), version.to_owned())));
+    let mut live = Live::new(tagged, arn, spec);
+    live.outputs = outputs(&secret);
     if deleted {
         live.health = Health::Restorable;
     } else if rotation::begins(&secret) {
