@@ -5,9 +5,9 @@
 
 PORT 0 takes a free one and writes it to FILE. Run by `localstack/up`, inside its virtual environment.
 GET /_emulator/health says when the server is ready; POST /_emulator/copy starts a copy of it as it is now, and of one without
-a data plane, with {"data-plane": true}, one that has it. With --data-plane, load balancers forward (see `data_plane`), and
-/_emulator/data-plane tells and changes their settings; with --strict it is as slow as AWS (see `strict`), and /_emulator/strict
-does the same.
+a data plane, with {"data-plane": true}, one that has it. With --data-plane, load balancers forward and functions run (see
+`data_plane`), and /_emulator/data-plane tells and changes their settings; with --strict it is as slow as AWS (see `strict`), and
+/_emulator/strict does the same.
 """
 
 import argparse
@@ -74,6 +74,12 @@ class Front:
             return endpoint(environ, start_response)
         return self.application(environ, start_response)
 
+    def end(self, status: int = 0) -> None:
+        """Ends the process, whatever its threads are at."""
+        if self.data_plane:
+            self.data_plane.end()
+        os._exit(status)
+
     def about(self) -> dict:
         about = {"status": "ready", "pid": os.getpid(), "fixes": self.fixes}
         return {**about, "proxy": self.data_plane.balancer.proxy()} if self.data_plane else about
@@ -125,10 +131,10 @@ def watch(front: Front) -> None:
         time.sleep(WATCH_EVERY)
         if parent and not alive(parent):
             print(f"parent {parent} is gone", flush=True)
-            os._exit(0)
+            front.end()
         if time.monotonic() - front.last_request > idle:
             print(f"no request for {idle:.0f} s", flush=True)
-            os._exit(0)
+            front.end()
 
 
 def alive(pid: int) -> bool:
@@ -152,8 +158,6 @@ def main() -> None:
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--data-plane", action="store_true")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
 
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
@@ -163,6 +167,8 @@ def main() -> None:
 
         application = fixes.install(application)
     front = Front(application, not arguments.without_fixes)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: front.end())
     if arguments.strict:
         front.has_strict()
     if arguments.data_plane:

@@ -1,15 +1,19 @@
 """Settings of the emulator that can be changed while it runs, each group of them at an address of its own."""
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
+
+Others = Mapping[str, tuple[Callable[[Any], bool], str]]
 
 
 class Settings(dict):
-    """Numbers by name. Any thread may read them at any time. A setting whose default is None may be None."""
+    """Numbers by name, and what is no number in `others`: a test and what it asks for, in words. Any thread may read them at
+    any time. A setting whose default is None may be None."""
 
-    def __init__(self, defaults: dict[str, Any], least: dict[str, float], whole: tuple[str, ...] = ()):
+    def __init__(self, defaults: dict[str, Any], least: dict[str, float], whole: tuple[str, ...] = (), others: Others = {}):
         super().__init__(defaults)
-        self.defaults, self.least, self.whole = defaults, least, whole
+        self.defaults, self.least, self.whole, self.others = defaults, least, whole, others
 
     def change(self, asked: dict[str, Any]) -> None:
         """Takes all of the asked settings, or none of them and says what is wrong (ValueError)."""
@@ -17,6 +21,11 @@ class Settings(dict):
             if name not in self.defaults:
                 raise ValueError(f"no setting is called {name!r}; there are {', '.join(self.defaults)}")
             if value is None and self.defaults[name] is None:
+                continue
+            if name in self.others:
+                test, words = self.others[name]
+                if not test(value):
+                    raise ValueError(f"{name} is {words}, not {value!r}")
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= self.least[name]:
                 raise ValueError(f"{name} is a number, at least {self.least[name]}, not {value!r}")

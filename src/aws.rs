@@ -181,7 +181,7 @@ impl Aws {
 }
 
 /// How the names of operations begin that only look.
-const READS: [&str; 5] = ["BatchGet", "Describe", "Get", "Head", "List"];
+const READS: [&str; 6] = ["BatchGet", "Describe", "FilterLogEvents", "Get", "Head", "List"];
 
 /// Stands between a command that must not write and what is sent. It goes by the operation itself, not by what a caller
 /// says of it.

@@ -15,6 +15,7 @@ mod plan;
 mod policy;
 mod rename;
 mod schema;
+mod secrets;
 mod session;
 mod unlock;
 mod validate;
@@ -68,6 +69,9 @@ enum Command {
     Policy(policy::Arguments),
     /// Print the JSON Schema of environment files
     Schema,
+    /// Show secrets and who runs with which version of them, set their values, rotate them
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// Show who applied, destroyed and released what, and how it ended
     History(history::Arguments),
     /// Take over what exists in AWS: it gets our tags, after its difference from the file was shown
@@ -179,6 +183,7 @@ pub fn run() -> ExitCode {
             Command::Explain(arguments) => explain::run(&arguments),
             Command::Policy(arguments) => policy::run(&arguments),
             Command::Schema => schema::run(),
+            Command::Secrets(command) => secrets::run(&command).await,
             Command::History(arguments) => history::run(&arguments).await,
             Command::Adopt(arguments) => adopt::run(&arguments).await,
             Command::Forget(arguments) => forget::run(&arguments).await,

@@ -68,6 +68,9 @@ pub struct Record {
     /// What was released, by service.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, String>,
+    /// The versions that secrets got, by address; never a value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, String>,
 }
 
 pub const VERSION: u32 = 1;

@@ -43,5 +43,7 @@ pub mod kinds;
 pub mod live;
 pub mod lock;
 pub mod preflight;
+pub mod rotation;
+pub mod secrets;
 
 pub mod commands;

@@ -6,6 +6,7 @@
 
 mod awaits;
 mod basis;
+mod behind;
 mod blocked;
 mod outcome;
 mod saved;
@@ -342,7 +343,8 @@ fn notes(current: &[&Live<Fields>]) -> Vec<Note> {
         text: remark.text.clone(),
         foreign: remark.foreign,
     };
-    there.flat_map(|live| live.notes.iter().map(|remark| note(live, remark))).collect()
+    let own = there.flat_map(|live| live.notes.iter().map(|remark| note(live, remark)));
+    own.chain(behind::find(current)).collect()
 }
 
 fn planned(outcome: &Outcome) -> Option<Planned> {

@@ -4,12 +4,17 @@ mod drift;
 mod history;
 mod json;
 mod outcome;
+mod secrets;
 mod text;
 
 pub use drift::{drift_json, drift_markdown, drift_text};
 pub use history::{json as history_json, text as history_text};
 pub use json::{apply as apply_json, plan as plan_json};
 pub use outcome::{error, event, outcome};
+pub use secrets::{
+    list_json as secrets_json, list_text as secrets_text, status_json as secrets_status_json,
+    status_text as secrets_status_text,
+};
 pub use text::{awaits_release, moved, plan as plan_text};
 
 use std::time::Duration;

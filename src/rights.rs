@@ -6,6 +6,7 @@
 mod document;
 mod needs;
 mod release;
+mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ use crate::value::{Fields, Value};
 pub use document::{Document, LIMIT, documents};
 pub use needs::{Answer, Asked, Judged, context, judge, needs, some_of};
 pub use release::{Releases, release};
+pub use secrets::secrets;
 
 /// The actions that one kind needs, in IAM's names, separated by spaces. What AWS asks of the caller on the way, such as
 /// `ec2:CreateTags` of a create with tags, is among them.

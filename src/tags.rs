@@ -67,7 +67,9 @@ pub const OURS: &[&str] = &[
     "infra:kept-for",
     "infra:owner",
     PROTECT,
+    crate::rotation::ROLLED,
     "infra:shape",
+    "infra:version",
 ];
 
 /// What is about to become ours, though its tags do not say so yet.

@@ -7,11 +7,22 @@ PATH = "/_emulator/data-plane"
 
 
 def install() -> None:
-    """Starts the load balancers and the scheduler of tasks, a thread each."""
-    from . import balancer, scheduler
+    """Starts the load balancers and the scheduler of tasks, a thread each; functions, rotations and databases begin with
+    the calls that are for them."""
+    from . import balancer, databases, functions, rotations, scheduler
 
     balancer.start()
     scheduler.start()
+    functions.start()
+    rotations.start()
+    databases.start()
+
+
+def end() -> None:
+    """Clears away what would outlast the process."""
+    from . import functions
+
+    functions.clear()
 
 
 def endpoint(environ, start_response):

@@ -1,5 +1,6 @@
 """Lambda: functions that change in the background, and settings that read back as written."""
 
+import fnmatch
 import json
 
 from moto.awslambda.exceptions import LambdaClientError
@@ -80,6 +81,21 @@ def names_once(original, self, raw, *arguments, **keywords):
     if any(statement.get("Sid") == name for statement in self.statements):
         raise conflict(f"The statement id ({name}) provided already exists.")
     return original(self, raw, *arguments, **keywords)
+
+
+def allows(function, service, source, account):
+    """Whether the function's policy lets a service call it for something of this ARN, in this account."""
+    return any(grants(statement, service, source, account) for statement in function.policy.statements)
+
+
+def grants(statement, service, source, account):
+    if statement.get("Principal") != {"Service": service} or statement.get("Effect") != "Allow":
+        return False
+    if statement.get("Action") not in ("lambda:InvokeFunction", "lambda:*"):
+        return False
+    given = {"aws:sourceaccount": account, "aws:sourcearn": source}
+    wanted = [pair for test in (statement.get("Condition") or {}).values() for pair in test.items()]
+    return all(fnmatch.fnmatchcase(given.get(key.lower(), ""), value) for key, value in wanted)
 
 
 @around(LambdaBackend, "put_function_concurrency")

@@ -10,6 +10,7 @@ from moto.rds.responses import RDSResponse
 
 from .patch import around, define
 from .rds import VERSIONS
+from .secretsmanager_rotation import plan
 
 LICENSES = {"postgres": "postgresql-license"}
 HOSTED_ZONE = "Z2R2ITUGPM61AM"  # RDS's own zone in us-east-1
@@ -130,6 +131,7 @@ def rotated_secret(original, self, kms_key_id):
     secret.rotation_enabled = True
     secret.auto_rotate_after_days = 7
     secret.rotation_rules = {"AutomaticallyAfterDays": 7}
+    plan(secret)
     return secret
 
 

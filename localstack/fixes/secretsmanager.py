@@ -1,7 +1,9 @@
-"""Secrets Manager."""
+"""Secrets Manager: what waits for deletion, and versions. Rotation is in secretsmanager_rotation."""
 
-from moto.secretsmanager.exceptions import InvalidRequestException
-from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
+import json
+
+from moto.secretsmanager.exceptions import InvalidRequestException, ResourceExistsException
+from moto.secretsmanager.models import SecretsManagerBackend
 
 from .patch import around
 
@@ -49,11 +51,25 @@ def managed_secret(original, self, secret_id, *args, **kwargs):
     return original(self, secret_id, *args, **kwargs)
 
 
-@around(FakeSecret, "to_dict")
-def rotation_is_said(original, self):
-    """DescribeSecret says whether a secret rotates also when it never did; RDS's secrets rotate every seven days."""
-    described = original(self)
-    described.setdefault("RotationEnabled", self.rotation_enabled)
-    if getattr(self, "rotation_rules", None):
-        described["RotationRules"] = self.rotation_rules
-    return described
+@around(SecretsManagerBackend, "put_secret_value")
+def a_version_has_one_value(original, self, secret_id, secret_string, secret_binary, client_request_token, *args, **kwargs):
+    """Also one of a rotation: whoever comes second with the same value changes nothing, also not its stages, and whoever
+    comes with another one is told."""
+    secret = secret_of(self, secret_id)
+    version = secret.versions.get(client_request_token, {}) if secret is not None else {}
+    there = version.get("secret_string", version.get("secret_binary"))
+    if there is None:
+        return original(self, secret_id, secret_string, secret_binary, client_request_token, *args, **kwargs)
+    if there != (secret_string or secret_binary):
+        text = f"You can't use ClientRequestToken {client_request_token} because that value is already in use"
+        raise ResourceExistsException(f"{text} for a version of secret {secret.arn}.")
+    return secret.to_short_dict(include_version_stages=True, version_id=client_request_token)
+
+
+@around(SecretsManagerBackend, "list_secret_version_ids")
+def versions_have_their_dates(original, self, secret_id):
+    """A version was made when it was made, not when somebody looks."""
+    listed, secret = json.loads(original(self, secret_id)), self.secrets[secret_id]
+    for version in listed["Versions"]:
+        version["CreatedDate"] = secret.versions[version["VersionId"]].get("createdate", version["CreatedDate"])
+    return json.dumps(listed)

@@ -12,7 +12,8 @@ use super::{Ended, Format, Source, print, say};
 use crate::apply::Report;
 use crate::aws::Aws;
 use crate::environment::types::Duration;
-use crate::history::{self, Counts, Outcome, Record, VERSION};
+pub use crate::history::Record;
+use crate::history::{self, Counts, Outcome, VERSION};
 use crate::kind::Failure;
 use crate::lock::Holder;
 use crate::plan::{Action, Plan};
@@ -82,6 +83,7 @@ impl Under {
             locks: Vec::new(),
             run: None,
             images: BTreeMap::new(),
+            versions: BTreeMap::new(),
         }
     }
 }
@@ -124,7 +126,7 @@ pub fn of_apply(under: &Under, plan: &Plan, report: &Report, (lock, run): (Optio
 }
 
 /// What AWS answered, without its message: that may repeat what it was sent.
-fn cause(failure: &Failure) -> String {
+pub fn cause(failure: &Failure) -> String {
     let request = failure.request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
     format!("{} answered {}{request}", failure.operation, failure.code)
 }

@@ -1,4 +1,4 @@
-//! `infra policy ENV plan|apply|release`
+//! `infra policy ENV plan|apply|release|secrets`
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -27,6 +27,7 @@ enum What {
     Plan,
     Apply,
     Release,
+    Secrets,
 }
 
 impl What {
@@ -35,6 +36,7 @@ impl What {
             Self::Plan => "plan",
             Self::Apply => "apply",
             Self::Release => "release",
+            Self::Secrets => "secrets",
         }
     }
 }
@@ -47,6 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<Ended> {
         What::Plan => rights::plan(),
         What::Apply => rights::apply(&desired),
         What::Release => rights::release(&desired),
+        What::Secrets => rights::secrets(&desired),
     };
     let documents = rights::documents(statements);
     let count = documents.len();

@@ -170,6 +170,9 @@ fn usual(rules: &Rules<'_>) -> Vec<(String, bool)> {
     for database in rules.names("databases") {
         let of = |what: &str| format!("db-{database}-{what}");
         names.extend([(of("connections"), false), (of("storage"), true), (of("cpu"), false)]);
+        if rules.tree.get(&["databases", database, "rotation"]).is_some() {
+            names.extend([(of("rotation"), false), ("rotation-roll".to_owned(), false)]);
+        }
     }
     names
 }

@@ -54,7 +54,8 @@ pub struct Database {
     /// Whether AWS refuses to delete it. Default: true.
     #[serde(default = "yes")]
     pub deletion_protection: bool,
-    /// How often the application's password changes by itself, 1d to 1000d: `30d`. Default: never.
+    /// How often the password of the application's user `app` changes by itself, 1d to 1000d: `30d`. The user is made, and
+    /// `${databases.NAME.app.url}` (or `username`, `password`, `host`, `port`, `dbname`) is its secret. Default: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-shortest" = "1d", "x-longest" = "1000d", "x-whole-days" = true))]
     pub rotation: Option<Duration>,
@@ -82,6 +83,15 @@ pub struct Database {
     /// Refuses to delete what this makes, or to replace it by deleting it first, also once it is no longer in the file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
+}
+
+/// How credentials of databases rotate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// The path of the program `infra-rotator` for Linux, from the working directory on. Default: that beside `infra`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
 }
 
 /// A database engine.

@@ -18,6 +18,7 @@ mod notifications;
 mod pipeline;
 mod references;
 mod registries;
+mod rotation;
 mod services;
 mod tracing;
 
@@ -103,6 +104,7 @@ pub(super) fn expand(file: &EnvironmentFile, name: &str, tree: &Node, facts: &Fa
     load_balancers::expand(&mut expansion);
     databases::expand(&mut expansion);
     caches::expand(&mut expansion);
+    rotation::expand(&mut expansion);
     services::expand(&mut expansion);
     registries::expand(&mut expansion);
     backups::expand(&mut expansion);
@@ -153,11 +155,6 @@ impl Expansion<'_> {
     fn wrong(&mut self, path: &[&str], message: impl Into<String>, help: Option<String>) {
         let path = path.iter().map(|part| (*part).to_owned()).collect();
         self.wrong.push(Wrong { help, ..Wrong::new(path, message) });
-    }
-
-    /// Says that a part of the file asks for what this release does not do, rather than leaving it out in silence.
-    fn not_yet(&mut self, path: &[&str], what: &str) {
-        self.wrong(path, format!("{what} is not supported yet"), Some("take it out for now".to_owned()));
     }
 
     /// The name that AWS sees for a generated one, where a rule of AWS ties other names to it.

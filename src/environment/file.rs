@@ -13,7 +13,7 @@ use super::buckets::Bucket;
 use super::caches::Cache;
 use super::certificates::Certificate;
 use super::dashboards::Dashboard;
-use super::databases::Database;
+use super::databases::{Database, Rotation};
 use super::dns::Zone;
 use super::existing::Existing;
 use super::firewall::Firewall;
@@ -114,6 +114,9 @@ pub struct EnvironmentFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
     pub secrets: BTreeMap<String, Secret>,
+    /// How credentials of databases rotate; whether they do says `rotation` of each database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
     /// Encryption keys, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = names()))]
@@ -146,7 +149,7 @@ pub struct EnvironmentFile {
     pub alarms: BTreeMap<String, Alarm>,
     /// Where it is written what to do about an alarm: each names the page below that is about its kind of trouble
     /// (`errors`, `slow`, `down`, `load-balancer-errors`, `database-connections`, `database-storage`, `database-cpu`,
-    /// or the name of an alarm of one's own).
+    /// `rotation`, or the name of an alarm of one's own).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300), regex(pattern = "^https?://[^ ]+$"), title = "the address of a web page", example = &"https://wiki.example.com/runbooks")]
     pub runbooks: Option<String>,

@@ -53,7 +53,7 @@ fn secret(text: &Text) -> Option<String> {
         let Piece::Reference { path, .. } = piece else { return None };
         let words: Vec<&str> = path.iter().map(String::as_str).collect();
         let is_secret = match words.as_slice() {
-            ["secrets", _] | ["databases", _, "master", "username" | "password"] => true,
+            ["secrets", _] | ["databases", _, "master", "username" | "password"] | ["databases", _, "app", _] => true,
             ["secrets", _, what] => !matches!(*what, "arn" | "name"),
             _ => false,
         };

@@ -11,6 +11,7 @@ use super::task_definition::Owner;
 use super::{ecs, ecs_connect, ecs_deployment, ecs_rollout};
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Live, Problem, Result};
+use crate::rotation::RUNS;
 use crate::tags::{Tagged, Tags};
 use crate::value::Arg;
 
@@ -85,6 +86,8 @@ pub fn live(found: &Found, tags: &Tags, tagged: Tagged) -> Live<EcsService> {
     let arn = found.service_arn().unwrap_or_default();
     let owner = spec.owner;
     let mut live = Live::new(tagged, arn, spec).output("arn", arn).output("name", name);
+    let runs = tags.iter().filter(|(key, _)| key.starts_with(RUNS));
+    live.outputs.extend(runs.map(|(key, version)| (key.clone(), version.clone())));
     live.health = match found.status() {
         Some("DRAINING" | "INACTIVE") => Health::Tombstone,
         // The rollout of a release is the release's to wait for.

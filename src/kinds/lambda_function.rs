@@ -5,47 +5,34 @@
 
 mod code;
 mod permission;
+pub mod program;
 mod read;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{
-    Architecture as SdkArchitecture, Environment, EphemeralStorage, FunctionCode, LoggingConfig, Runtime,
-    TracingConfig, TracingMode, VpcConfig,
-};
+use aws_sdk_lambda::types::{Architecture as SdkArchitecture, FunctionCode, Runtime};
 use futures::future::try_join_all;
 use schemars::JsonSchema;
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use self::code::Archive;
 pub use self::code::Code;
 pub use self::permission::Permission;
 use super::{adopt, tagging};
+use crate::address::Identity;
 use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
-use crate::value::{self, Arg, Fields};
+use crate::value::Arg;
 
 const NAME_LIMIT: usize = 64;
 const DESCRIPTION_LIMIT: usize = 256;
-/// What `UpdateFunctionConfiguration` writes.
-const CONFIGURATION: &[&str] = &[
-    "description",
-    "environment",
-    "handler",
-    "kms_key_arn",
-    "log_group",
-    "memory_mb",
-    "role_arn",
-    "runtime",
-    "security_groups",
-    "storage_mb",
-    "subnets",
-    "timeout_seconds",
-    "tracing",
-];
-
+/// The tag with the version of a program of ours, which AWS has no field for.
+const VERSION: &str = "infra:version";
 /// A Lambda function with its code and with who may call it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +55,10 @@ pub struct LambdaFunction {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     pub code_sha256: Option<String>,
+    /// The version of the program that comes with `infra`, by which that is compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub version: Option<String>,
     /// Memory in MB, 128 to 10240. The share of a processor grows with it.
     #[serde(default = "memory")]
     pub memory_mb: u32,
@@ -150,8 +141,10 @@ impl Kind for LambdaFunction {
     const UNIQUE: &'static [&'static str] = &["name"];
 
     fn normalize(&mut self) {
-        if let Some(Ok(digest)) = self.code.as_ref().map(Code::sha256) {
-            self.code_sha256 = Some(digest);
+        match &self.code {
+            Some(Code::Rotator { .. }) => self.version = Some(env!("CARGO_PKG_VERSION").to_owned()),
+            Some(code) => self.code_sha256 = code.sha256().ok().flatten(),
+            None => {}
         }
         self.permissions.sort();
         self.permissions.dedup();
@@ -161,8 +154,15 @@ impl Kind for LambdaFunction {
     /// another name is another function, and one for another processor is written again.
     fn take_over(&mut self, live: &Self) {
         let same_name = self.name.is_none() || self.name == live.name;
-        let same_digest = self.code_sha256.is_some() && self.code_sha256 == live.code_sha256;
-        if same_name && same_digest && self.architecture == live.architecture {
+        if let Some(Code::Rotator { .. }) = self.code {
+            // Which processor it is for is known when it is packed.
+            self.architecture = live.architecture;
+            self.code_sha256.clone_from(&live.code_sha256);
+            if same_name && !self.is_newer(live) {
+                self.version.clone_from(&live.version);
+            }
+        }
+        if same_name && self.code_sha256.is_some() && self.same_code(live) {
             self.code = None;
         }
         self.log_group.get_or_insert_with(|| live.default_log_group());
@@ -209,17 +209,19 @@ impl Kind for LambdaFunction {
 
     async fn create(&self, aws: &Aws, making: &Making) -> Result<Id> {
         let name = self.name.clone().unwrap_or_else(|| making.identity.aws_name(NAME_LIMIT));
-        let code = FunctionCode::builder().zip_file(Blob::new(self.archive()?)).build();
+        let archive = self.archive()?;
+        let architecture = archive.architecture.unwrap_or(self.architecture);
+        let code = FunctionCode::builder().zip_file(Blob::new(archive.bytes)).build();
         let request = aws.lambda().create_function().function_name(&name).code(code);
         let request = request.runtime(Runtime::from(self.runtime.as_str())).handler(&self.handler);
-        let request = request.description(&self.description).architectures(self.architecture.sdk());
+        let request = request.description(&self.description).architectures(architecture.sdk());
         let request = request.memory_size(self.memory_mb.cast_signed()).timeout(self.timeout_seconds.cast_signed());
         let request = request.ephemeral_storage(self.storage()?).environment(self.variables()?);
         let request = request.set_kms_key_arn(self.kms_key_arn.as_ref().map(Arg::get).transpose()?.cloned());
         let request = request.role(self.role_arn.get()?).tracing_config(self.tracing());
         let request = request.set_logging_config(self.logging()?);
         let request = request.set_vpc_config((!self.subnets.is_empty()).then(|| self.network()).transpose()?);
-        let request = request.set_tags(Some(tags::encode(&making.identity, &self.tags).into_iter().collect()));
+        let request = request.set_tags(Some(self.all_tags(&making.identity).into_iter().collect()));
         match aws.call("lambda:CreateFunction", request.send()).await {
             Ok(_) => Ok(name),
             Err(failure) if failure.code == "ResourceConflictException" => {
@@ -239,9 +241,11 @@ impl Kind for LambdaFunction {
         if now.health == Health::Pending {
             return Err(busy("lambda:UpdateFunctionConfiguration", "AWS is still at the last change of the function"));
         }
-        if self.code_sha256 != now.spec.code_sha256 || self.architecture != now.spec.architecture {
+        if !self.same_code(&now.spec) {
+            let archive = self.archive()?;
+            let architecture = archive.architecture.unwrap_or(self.architecture);
             let request = aws.lambda().update_function_code().function_name(name);
-            let request = request.zip_file(Blob::new(self.archive()?)).architectures(self.architecture.sdk());
+            let request = request.zip_file(Blob::new(archive.bytes)).architectures(architecture.sdk());
             aws.call("lambda:UpdateFunctionCode", request.send()).await?;
         }
         self.configure(aws, &now).await?;
@@ -258,7 +262,7 @@ impl Kind for LambdaFunction {
             }
         }
         self.permit(aws, &now).await?;
-        let (set, gone) = tags::change(&live.identity, &now.spec.tags, &self.tags);
+        let (set, gone) = tags::difference(&now.spec.all_tags(&live.identity), &self.all_tags(&live.identity));
         write_tags(aws, &now, set, gone).await
     }
 
@@ -310,6 +314,7 @@ impl LambdaFunction {
                 let help = "write `code: { files: { main.py: ... } }`";
                 problems.push(Problem::new("code", "a function needs its code").help(help));
             }
+            Some(Code::Rotator { .. }) => {}
             Some(Code::Files(files)) => {
                 let outside = |name: &&String| name.starts_with('/') || name.split('/').any(|part| part == "..");
                 if files.is_empty() || files.keys().any(|name| name.is_empty() || outside(&name)) {
@@ -321,69 +326,30 @@ impl LambdaFunction {
         problems
     }
 
-    fn archive(&self) -> Result<Vec<u8>> {
+    fn all_tags(&self, identity: &Identity) -> Tags {
+        let mut all = tags::encode(identity, &self.tags);
+        all.extend(self.version.iter().map(|version| (VERSION.to_owned(), version.clone())));
+        all
+    }
+
+    /// Whether this has a later version than the live one. A function without one never was a program of ours.
+    fn is_newer(&self, live: &Self) -> bool {
+        let version = |spec: &Self| spec.version.as_deref().and_then(|text| Version::parse(text).ok());
+        version(live).is_none_or(|live| version(self) > Some(live))
+    }
+
+    /// Whether a live function runs this code.
+    fn same_code(&self, live: &Self) -> bool {
+        let same_version = self.version == live.version;
+        match self.code {
+            Some(Code::Rotator { .. }) => same_version,
+            _ => same_version && self.code_sha256 == live.code_sha256 && self.architecture == live.architecture,
+        }
+    }
+
+    fn archive(&self) -> Result<Archive> {
         let missing = || Failure::new("lambda_function", "NoCode", "the function has no code to write");
         self.code.as_ref().ok_or_else(missing)?.archive()
-    }
-
-    fn storage(&self) -> Result<EphemeralStorage> {
-        EphemeralStorage::builder().size(self.storage_mb.cast_signed()).build().map_err(invalid)
-    }
-
-    fn variables(&self) -> Result<Environment> {
-        let variables = self.environment.iter().map(|(name, value)| Ok((name.clone(), value.get()?.clone())));
-        let variables = variables.collect::<Result<_>>()?;
-        Ok(Environment::builder().set_variables(Some(variables)).build())
-    }
-
-    fn tracing(&self) -> TracingConfig {
-        let mode = if self.tracing { TracingMode::Active } else { TracingMode::PassThrough };
-        TracingConfig::builder().mode(mode).build()
-    }
-
-    fn logging(&self) -> Result<Option<LoggingConfig>> {
-        let Some(group) = &self.log_group else { return Ok(None) };
-        Ok(Some(LoggingConfig::builder().log_group(group.get()?).build()))
-    }
-
-    fn network(&self) -> Result<VpcConfig> {
-        let ids = |args: &BTreeSet<Arg<String>>| {
-            args.iter().map(|arg| Ok(arg.get()?.clone())).collect::<Result<Vec<String>>>().map(Some)
-        };
-        let (subnets, groups) = (ids(&self.subnets)?, ids(&self.security_groups)?);
-        Ok(VpcConfig::builder().set_subnet_ids(subnets).set_security_group_ids(groups).build())
-    }
-
-    /// Writes the configuration where it differs.
-    async fn configure(&self, aws: &Aws, now: &Live<Self>) -> Result<()> {
-        let mut wanted = self.clone();
-        wanted.log_group.get_or_insert_with(|| now.spec.default_log_group());
-        if configuration(&wanted)? == configuration(&now.spec)? {
-            return Ok(());
-        }
-        let request = aws.lambda().update_function_configuration().function_name(&now.id);
-        let request = request.runtime(Runtime::from(self.runtime.as_str())).handler(&self.handler);
-        let request = request.description(&self.description).role(self.role_arn.get()?);
-        let request = request.memory_size(self.memory_mb.cast_signed()).timeout(self.timeout_seconds.cast_signed());
-        let request = request.ephemeral_storage(self.storage()?).environment(self.variables()?);
-        let request = request.tracing_config(self.tracing()).set_logging_config(wanted.logging()?);
-        let key = self.kms_key_arn.as_ref().map(Arg::get).transpose()?;
-        // An empty text takes the key away; what is left out stays as it is.
-        let key = (self.kms_key_arn != now.spec.kms_key_arn).then(|| key.cloned().unwrap_or_default());
-        let moves = self.subnets != now.spec.subnets || self.security_groups != now.spec.security_groups;
-        let request = request.set_kms_key_arn(key).set_vpc_config(moves.then(|| self.network()).transpose()?);
-        aws.call("lambda:UpdateFunctionConfiguration", request.send()).await.map(drop)
-    }
-
-    /// Removes and adds permissions. One that changes is gone for a moment, since AWS has no call to change it.
-    async fn permit(&self, aws: &Aws, now: &Live<Self>) -> Result<()> {
-        for old in now.spec.permissions.iter().filter(|old| !self.permissions.contains(old)) {
-            old.remove(aws, &now.id).await?;
-        }
-        for new in self.permissions.iter().filter(|new| !now.spec.permissions.contains(new)) {
-            new.add(aws, &now.id).await?;
-        }
-        Ok(())
     }
 }
 
@@ -394,12 +360,6 @@ impl Architecture {
             Self::Arm => SdkArchitecture::Arm64,
         }
     }
-}
-
-fn configuration(spec: &LambdaFunction) -> Result<Fields> {
-    let mut fields = value::to_fields(spec).map_err(invalid)?;
-    fields.retain(|name, _| CONFIGURATION.contains(&name.as_str()));
-    Ok(fields)
 }
 
 fn invalid(error: impl std::fmt::Display) -> Failure {
@@ -462,6 +422,25 @@ mod tests {
         assert!(kept(serde_json::json!({ "name": "other" })));
         assert!(kept(serde_json::json!({ "architecture": "arm64" })));
         assert!(kept(serde_json::json!({ "code": { "files": { "main.py": "x = 2\n" } } })));
+    }
+
+    #[test]
+    fn a_program_of_ours_is_written_where_an_older_one_runs() {
+        let own = env!("CARGO_PKG_VERSION");
+        for (live, written) in [(None, true), (Some("0.0.1"), true), (Some(own), false), (Some("99.0.0"), false)] {
+            let live = LambdaFunction {
+                code: None,
+                code_sha256: Some("digest".to_owned()),
+                version: live.map(str::to_owned),
+                architecture: Architecture::Arm,
+                ..function(serde_json::json!({ "name": "acme-test-x" }))
+            };
+            let mut wanted = function(serde_json::json!({ "code": { "rotator": {} } }));
+            wanted.take_over(&live);
+            assert_eq!(wanted.code.is_some(), written, "{:?}", live.version);
+            assert_eq!(wanted.version.as_deref(), if written { Some(own) } else { live.version.as_deref() });
+            assert_eq!(wanted.architecture, Architecture::Arm);
+        }
     }
 
     #[test]

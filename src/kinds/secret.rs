@@ -3,6 +3,7 @@
 //! Its first value is made here, with random numbers of the operating system, and goes to AWS in the request that makes
 //! the secret. After that the value belongs to rotation and to people: it is never read, compared or written again.
 
+mod rotation;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use rotation::Rotation;
 pub use value::{Charset, Generate, Part};
 
 use super::{adopt, deletion, tagging};
@@ -23,7 +25,7 @@ use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progr
 use crate::policy::Policy;
 use crate::rights::Rights;
 use crate::tags::{self, Tags};
-use crate::value::Arg;
+use crate::value::{Arg, Outputs};
 
 const NAME_LIMIT: usize = 512;
 /// What a generated name ends in that would look like an ARN's random end otherwise.
@@ -56,6 +58,9 @@ pub struct Secret {
     /// Who may use the secret beside those whom IAM policies allow to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
+    /// How the value changes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
     #[serde(default)]
     pub tags: Tags,
 }
@@ -66,16 +71,17 @@ impl Kind for Secret {
         read: "secretsmanager:DescribeSecret secretsmanager:GetResourcePolicy secretsmanager:ListSecrets",
         create: "secretsmanager:CreateSecret secretsmanager:RestoreSecret secretsmanager:TagResource kms:Decrypt \
             kms:GenerateDataKey",
-        update: "secretsmanager:DeleteResourcePolicy secretsmanager:PutResourcePolicy secretsmanager:RestoreSecret \
-            secretsmanager:TagResource secretsmanager:UntagResource secretsmanager:UpdateSecret kms:Decrypt \
-            kms:GenerateDataKey",
+        update: "secretsmanager:CancelRotateSecret secretsmanager:DeleteResourcePolicy \
+            secretsmanager:PutResourcePolicy secretsmanager:RestoreSecret secretsmanager:RotateSecret \
+            secretsmanager:TagResource secretsmanager:UntagResource secretsmanager:UpdateSecret \
+            secretsmanager:UpdateSecretVersionStage lambda:InvokeFunction kms:Decrypt kms:GenerateDataKey",
         delete: "secretsmanager:DeleteSecret",
         on: "secretsmanager:secret:{name}-*",
         ..Rights::NONE
     };
     const REPLACED_BY: &'static [&'static str] = &["name"];
     const OPEN: &'static [&'static str] = &["name", "generate", "json"];
-    const LATE: &'static [&'static str] = &["policy"];
+    const LATE: &'static [&'static str] = &["policy", "rotation"];
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
     const UNIQUE: &'static [&'static str] = &["name"];
     const HOLDS_DATA: bool = true;
@@ -93,13 +99,14 @@ impl Kind for Secret {
     }
 
     fn shell(&self) -> Self {
-        Self { policy: None, ..self.clone() }
+        Self { policy: None, rotation: None, ..self.clone() }
     }
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = deletion::check("recovery_window_days", self.recovery_window_days);
         problems.extend(self.name.as_deref().and_then(check_name));
         problems.extend(self.policy.iter().flat_map(|policy| policy.check("policy")));
+        problems.extend(self.rotation.iter().filter_map(Rotation::check));
         problems.extend(self.generate.iter().flat_map(|generate| generate.check("generate")));
         for (key, part) in self.json.iter().flatten() {
             if let Part::Generate(generate) = part {
@@ -192,6 +199,7 @@ impl Kind for Secret {
                 aws.call("secretsmanager:DeleteResourcePolicy", request.send()).await?;
             }
         }
+        rotation::change(aws, id, live.spec.rotation.as_ref(), self.rotation.as_ref()).await?;
         let tags = |spec: &Self| deletion::encode(&live.identity, &spec.tags, spec.recovery_window_days);
         retag(aws, id, &tags(&live.spec), &tags(self)).await
     }
@@ -212,10 +220,8 @@ impl Kind for Secret {
     async fn poll(aws: &Aws, id: &Id) -> Result<Progress> {
         Ok(match look(aws, id).await?.filter(|secret| secret.deleted_date().is_none()) {
             None => Progress::Gone,
-            Some(secret) => {
-                let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-                Progress::ready([("arn", text(secret.arn())), ("name", text(secret.name()))])
-            }
+            Some(secret) if rotation::begins(&secret) => Progress::waiting(rotation::wait(&secret)),
+            Some(secret) => Progress::Ready(outputs(&secret)),
         })
     }
 
@@ -300,6 +306,12 @@ async fn look(aws: &Aws, id: &str) -> Result<Option<DescribeSecretOutput>> {
     }
 }
 
+/// What others may know of it: also its version, which no field may refer to, since it changes without us.
+fn outputs(secret: &DescribeSecretOutput) -> Outputs {
+    let known = [("arn", secret.arn()), ("name", secret.name()), ("version", rotation::current(secret))];
+    known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect()
+}
+
 /// The secret with this ARN or name, where it carries tags of ours.
 async fn find(aws: &Aws, id: &str) -> Result<Option<Live<Secret>>> {
     let Some(secret) = look(aws, id).await? else { return Ok(None) };
@@ -316,11 +328,15 @@ async fn find(aws: &Aws, id: &str) -> Result<Option<Live<Secret>>> {
         recovery_window_days: deletion::days(&tags),
         // A secret that waits for its deletion does not show its policy.
         policy: if deleted { None } else { resource_policy(aws, arn).await? },
+        rotation: Rotation::read(&secret),
         tags: tagged.user.clone(),
     };
-    let mut live = Live::new(tagged, arn, spec).output("arn", arn).output("name", name);
+    let mut live = Live::new(tagged, arn, spec);
+    live.outputs = outputs(&secret);
     if deleted {
         live.health = Health::Restorable;
+    } else if rotation::begins(&secret) {
+        live.health = Health::Pending;
     }
     Ok(Some(live))
 }

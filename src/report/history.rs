@@ -56,7 +56,8 @@ fn details(one: &Record) -> String {
         })
         .unwrap_or_default();
     let images: Vec<String> = one.images.iter().map(|(service, image)| format!("{service} {image}")).collect();
-    for part in [counts.join(", "), images.join(", "), one.why.clone().unwrap_or_default()] {
+    let versions: Vec<String> = one.versions.iter().map(|(secret, id)| format!("{secret} version {id}")).collect();
+    for part in [counts.join(", "), images.join(", "), versions.join(", "), one.why.clone().unwrap_or_default()] {
         if !part.is_empty() {
             out.push_str(": ");
             out.push_str(&part);

@@ -29,6 +29,7 @@ mod refused;
 mod same;
 mod saved;
 mod secrecy;
+mod secrets;
 mod selected;
 pub mod site;
 mod system;

@@ -36,6 +36,8 @@ impl Call {
 
 /// Stands for every operation that changes something.
 pub const ANY_WRITE: &str = "any write";
+/// Stands for every operation.
+pub const ANY_CALL: &str = "any call";
 
 /// Where to stop: the `nth` call (from 1) of an operation is held, before or after the emulator has executed it.
 #[derive(Clone, Copy, Debug)]
@@ -152,7 +154,11 @@ impl Shared {
         let (mut parts, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let call = identify(&parts, &body);
-        let meant = |operation| operation == call.operation || (operation == ANY_WRITE && !call.reads());
+        let meant = |operation| match operation {
+            ANY_CALL => true,
+            ANY_WRITE => !call.reads(),
+            operation => operation == call.operation,
+        };
         let stop = self.behaviour.stop.filter(|stop| meant(stop.operation));
         let stop = stop.filter(|stop| self.count.fetch_add(1, Ordering::SeqCst) + 1 == stop.nth);
         if stop.is_some_and(|stop| !stop.executed) {

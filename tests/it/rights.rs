@@ -216,6 +216,7 @@ const IMPLIED: &[&str] = &[
     "kms:Encrypt",
     "kms:GenerateDataKey",
     "kms:RetireGrant",
+    "lambda:InvokeFunction",
     "rds:CreateDBSnapshot",
     "route53:AssociateVPCWithHostedZone",
     "s3:DeleteObjectVersion",

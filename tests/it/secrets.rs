@@ -34,6 +34,7 @@ pub fn secret() -> Secret {
         json: None,
         recovery_window_days: 30,
         policy: None,
+        rotation: None,
         tags: Tags::from([("team".into(), "backend".into())]),
     }
 }

@@ -135,9 +135,9 @@ impl Emulator {
     }
 
     /// Changes settings of its data plane or of how strict it is, while it runs.
-    pub async fn set(&self, part: &str, settings: &'static str) -> Bytes {
+    pub async fn set(&self, part: &str, settings: impl Into<Bytes>) -> Bytes {
         let url = format!("{}/_emulator/{part}", self.variables["AWS_ENDPOINT_URL"]);
-        let request = Request::post(url).body(Full::<Bytes>::from(settings)).expect("a request");
+        let request = Request::post(url).body(Full::new(settings.into())).expect("a request");
         let client = Client::builder(TokioExecutor::new()).build_http();
         let answer = client.request(request).await.expect("an answer");
         let status = answer.status();

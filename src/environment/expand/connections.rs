@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Expansion;
 use crate::address::Address;
 use crate::environment::network::{Nat, Network, Tier};
-use crate::environment::services::Service;
 use crate::environment::types::Duration;
 use crate::kinds::flow_log::{self, FlowLog, Traffic};
 use crate::kinds::iam_role::IamRole;
@@ -97,12 +96,24 @@ fn id(of: &Address) -> Arg<String> {
 }
 
 impl Expansion<'_> {
-    /// Where a service may go by HTTPS: anywhere, or where the network has no way out, to its endpoints.
-    pub(super) fn https_egress(&self, service: &Service) -> Vec<Rule> {
+    /// To the endpoint of an AWS service inside the network, or where there is none, to anywhere by HTTPS.
+    pub(super) fn https_to(&self, service: &str) -> Vec<Rule> {
+        match &self.file.network {
+            Some(network) if services(network).contains(service) => {
+                let group = id(&Address::new("security_group", FIREWALL));
+                vec![Rule::tcp(HTTPS, Peer::SecurityGroup(group), "endpoints of AWS services")]
+            }
+            _ => self.https_egress(false),
+        }
+    }
+
+    /// Where may go by HTTPS what has a public address or none: anywhere, or where the network has no way out, to its
+    /// endpoints.
+    pub(super) fn https_egress(&self, public: bool) -> Vec<Rule> {
         let anywhere = || vec![Rule::tcp(HTTPS, Peer::Cidr("0.0.0.0/0".into()), "AWS and the internet")];
         let Some(network) = &self.file.network else { return anywhere() };
         let services = services(network);
-        if service.public || network.nat != Nat::None || services.is_empty() {
+        if public || network.nat != Nat::None || services.is_empty() {
             return anywhere();
         }
         let mut rules = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Expansion;
+use super::{Expansion, rotation};
 use crate::address::Address;
 use crate::environment::databases::{Apply, Database, Engine, MAX_CONNECTIONS};
 use crate::environment::network::Tier;
@@ -11,7 +11,7 @@ use crate::kinds::db_instance::{self, DbInstance};
 use crate::kinds::db_parameter_group::DbParameterGroup;
 use crate::kinds::db_subnet_group::DbSubnetGroup;
 use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
-use crate::kinds::security_group::SecurityGroup;
+use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::tags::Tags;
 use crate::value::Arg;
 
@@ -20,9 +20,6 @@ const LOG_DAYS: u32 = 7;
 
 pub(super) fn expand(to: &mut Expansion) {
     for (name, database) in &to.file.databases {
-        if database.rotation.is_some() {
-            to.not_yet(&["databases", name, "rotation"], "rotation");
-        }
         let firewall = firewall(to, name, database);
         let subnets = subnets(to, name);
         let parameters = parameters(to, name, database);
@@ -43,14 +40,19 @@ pub(super) fn expand(to: &mut Expansion) {
     }
 }
 
-/// In: the services that use it. Out: nothing.
+/// In: the services that use it, and what rotates its credentials. Out: nothing.
 fn firewall(to: &mut Expansion, name: &str, database: &Database) -> Address {
     let origin = ["databases", name];
+    let mut ingress = to.users_of("databases", name, database.engine.port());
+    if database.rotation.is_some() {
+        let group = Arg::output(&rotation::firewall_of(name), "id");
+        ingress.push(Rule::tcp(database.engine.port(), Peer::SecurityGroup(group), "rotation"));
+    }
     let group = SecurityGroup {
         vpc_id: to.vpc(&origin),
         name: None,
         description: format!("Database {name}"),
-        ingress: to.users_of("databases", name, database.engine.port()),
+        ingress,
         egress: Vec::new(),
         exclusive: false,
         tags: Tags::new(),

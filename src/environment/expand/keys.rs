@@ -49,6 +49,7 @@ pub(super) fn expand(to: &mut Expansion) {
             json,
             recovery_window_days: 30,
             policy: None,
+            rotation: None,
             tags: Tags::new(),
         };
         to.add(name, &origin, &spec);

@@ -144,6 +144,7 @@ fn chat(to: &mut Expansion, chats: &BTreeMap<&'static str, &Receivers>) -> Addre
         architecture: Architecture::Arm,
         code: Some(Code::Files(BTreeMap::from([("chat.py".to_owned(), CHAT.to_owned())]))),
         code_sha256: None,
+        version: None,
         memory_mb: 128,
         timeout_seconds: 30,
         storage_mb: 512,

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::Expansion;
+use super::{Expansion, rotation};
 use crate::address::Address;
 use crate::environment::secrets::Part as SecretPart;
 use crate::environment::words::list;
 use crate::environment::{EnvironmentFile, Piece, nearest, references};
 use crate::kinds;
 use crate::value::{Arg, Output, Part, Template};
+
+/// What the secret of a database's application holds.
+const CREDENTIALS: [&str; 7] = ["url", "username", "password", "host", "port", "dbname", "engine"];
 
 /// A reference that leads nowhere.
 struct Unknown {
@@ -162,6 +165,14 @@ impl Expansion<'_> {
             ["name"] if database.name.is_some() => Ok(Arg::Known(database.name.clone().unwrap_or_default())),
             ["master"] => Ok(Arg::output(&address, "master_secret_arn")),
             ["master", key @ ("username" | "password")] => Ok(secret_key(&address, "master_secret_arn", key)),
+            ["app"] if database.rotation.is_some() => Ok(Arg::output(&rotation::secret(name), "arn")),
+            ["app", key] if database.rotation.is_some() && CREDENTIALS.contains(key) => {
+                Ok(secret_key(&rotation::secret(name), "arn", key))
+            }
+            ["app", ..] if database.rotation.is_none() => Err(Unknown {
+                message: format!("`databases.{name}` has no user `app`, since its credentials do not rotate"),
+                help: Some("add `rotation: 30d` to it, or use `master`".to_owned()),
+            }),
             [what @ ("endpoint" | "port" | "arn" | "id" | "resource_id")] => Ok(Arg::output(&address, what)),
             _ => Err(self.unknown(words)),
         }
@@ -287,6 +298,9 @@ impl Expansion<'_> {
         section("jobs", file.jobs.keys().collect(), &[".security_group", ".log_group", ".task_role", ".family"]);
         let database = [".endpoint", ".port", ".name", ".username", ".master.username", ".master.password", ".arn"];
         section("databases", file.databases.keys().collect(), &database);
+        let rotating = file.databases.iter().filter(|(_, one)| one.rotation.is_some());
+        let app = CREDENTIALS.map(|key| format!(".app.{key}"));
+        section("databases", rotating.map(|(name, _)| name).collect(), &app.each_ref().map(String::as_str));
         section("caches", file.caches.keys().collect(), &[".endpoint", ".reader", ".port", ".arn"]);
         section("secrets", file.secrets.keys().collect(), &["", ".arn", ".name"]);
         section("registries", file.registries.keys().collect(), &[".url", ".arn", ".name"]);

@@ -104,7 +104,7 @@ pub(super) fn firewall(to: &mut Expansion, name: &str, service: &Service, origin
         let callers = to.file.services.iter().filter(|(_, other)| other.calls.contains(&name.to_owned()));
         ingress.extend(callers.map(|(caller, _)| Rule::tcp(port, group(caller.clone()), &format!("service {caller}"))));
     }
-    let mut egress = to.https_egress(service);
+    let mut egress = to.https_egress(service.public);
     for database in to.used_by(name, "databases", to.file.databases.keys()) {
         let port = to.file.databases[&database].engine.port();
         egress.push(Rule::tcp(port, group(format!("db-{database}")), &format!("database {database}")));

@@ -37,9 +37,11 @@ pub(super) async fn find(aws: &Aws, name: &str) -> Result<Option<Live<LambdaFunc
     let mut spec = spec(found, tagged.user.clone());
     spec.reserved_concurrency = concurrency.and_then(|calls| calls.try_into().ok());
     spec.permissions = permission::of(aws, name).await?;
+    spec.version = tags.get(super::VERSION).cloned();
     if matches!(health, Health::Failed(_)) {
         // It is made anew, for which the code is needed, whatever the broken one holds.
         spec.code_sha256 = None;
+        spec.version = None;
     }
     let arn = found.function_arn().unwrap_or_default();
     let mut live = Live::new(tagged, name, spec).output("arn", arn).output("name", name);
@@ -93,6 +95,7 @@ fn spec(found: &FunctionConfiguration, tags: Tags) -> LambdaFunction {
         },
         code: None,
         code_sha256: found.code_sha256().map(str::to_owned),
+        version: None,
         memory_mb: number(found.memory_size(), super::memory()),
         timeout_seconds: number(found.timeout(), super::timeout()),
         storage_mb: number(found.ephemeral_storage().map(|storage| storage.size()), super::storage()),

@@ -32,13 +32,15 @@ pub async fn check(aws: &Aws, network: &Network, groups: &Groups, key: &str) {
     }
 }
 
+const TASKS: &str = "ecs-tasks.amazonaws.com";
+
 /// Where the api's secrets come from: variable → what ECS reads.
 async fn secrets(aws: &Aws) -> BTreeMap<String, String> {
-    let master = aws.rds().describe_db_instances().send().await.unwrap().db_instances.unwrap().remove(0);
-    let master = master.master_user_secret().unwrap().secret_arn().unwrap().to_owned();
+    let app = aws.secrets().describe_secret().secret_id("acme-production-db-main-app").send().await.unwrap();
+    let app = app.arn().unwrap();
     let mut from = BTreeMap::from([
-        ("DATABASE_USER".to_owned(), format!("{master}:username::")),
-        ("DATABASE_PASSWORD".to_owned(), format!("{master}:password::")),
+        ("DATABASE_USER".to_owned(), format!("{app}:username::")),
+        ("DATABASE_PASSWORD".to_owned(), format!("{app}:password::")),
     ]);
     for (variable, name) in [("JWT_KEY", "jwt"), ("PAYMENTS_KEY", "payments")] {
         let secret = aws.secrets().describe_secret().secret_id(format!("acme-production-{name}")).send().await.unwrap();
@@ -123,13 +125,13 @@ async fn roles(aws: &Aws, key: &str, secrets: &BTreeMap<String, String>) {
     for resource in web.values_mut().flatten() {
         *resource = resource.replace("/api", "/web");
     }
-    assert_eq!(statements(aws, "api-execution").await, api);
-    assert_eq!(statements(aws, "web-execution").await, web);
+    assert_eq!(statements(aws, "api-execution", TASKS).await, api);
+    assert_eq!(statements(aws, "web-execution", TASKS).await, web);
     let traces = "xray:GetSamplingRules xray:GetSamplingStatisticSummaries xray:GetSamplingTargets \
                   xray:PutTelemetryRecords xray:PutTraceSegments";
     for task in ["api-task", "web-task"] {
         let only = BTreeMap::from([(traces.to_owned(), vec!["*".to_owned()])]);
-        assert_eq!(statements(aws, task).await, only, "the file lets {task} do nothing but send traces");
+        assert_eq!(statements(aws, task, TASKS).await, only, "the file lets {task} do nothing but send traces");
     }
 }
 
@@ -141,13 +143,13 @@ fn log(name: &str) -> String {
     format!("arn:aws:logs:us-east-1:123456789012:log-group:/ecs/production/{name}:*")
 }
 
-/// Actions → resources of all policies of a role, which only ECS tasks may take on.
-async fn statements(aws: &Aws, name: &str) -> BTreeMap<String, Vec<String>> {
+/// Actions → resources of all policies of a role, which only one service may take on.
+pub async fn statements(aws: &Aws, name: &str, service: &str) -> BTreeMap<String, Vec<String>> {
     let name = format!("acme-production-{name}");
     let role = aws.iam().get_role().role_name(&name).send().await.unwrap().role.unwrap();
     assert_eq!(role.path(), "/infra/acme/production/");
     let trust = decoded(role.assume_role_policy_document().unwrap());
-    assert_eq!(texts(&trust["Statement"][0]["Principal"]["Service"]), ["ecs-tasks.amazonaws.com"]);
+    assert_eq!(texts(&trust["Statement"][0]["Principal"]["Service"]), [service]);
     assert_eq!(trust["Statement"].as_array().unwrap().len(), 1);
     let attached = aws.iam().list_attached_role_policies().role_name(&name).send().await.unwrap();
     assert!(attached.attached_policies().is_empty());

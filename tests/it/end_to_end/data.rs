@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_kms::types::KeyMetadata;
 use infra::aws::Aws;
 
+use super::compute::statements;
 use super::firewalls::Groups;
 use super::network::Network;
 
@@ -14,6 +15,7 @@ pub async fn check(aws: &Aws, network: &Network, groups: &Groups) -> String {
     database(aws, network, groups, &key).await;
     parameters(aws).await;
     secrets(aws, &key).await;
+    rotation(aws, &key).await;
     key
 }
 
@@ -87,4 +89,50 @@ async fn secrets(aws: &Aws, key: &str) {
     // Nobody has set it yet.
     let payments = aws.secrets().get_secret_value().secret_id("acme-production-payments").send().await;
     assert!(payments.unwrap_err().into_service_error().is_resource_not_found_exception());
+}
+
+/// The database's credentials change every 30 days, by a function that may do no more than that.
+async fn rotation(aws: &Aws, key: &str) {
+    let secret = aws.secrets().describe_secret().secret_id("acme-production-db-main-app").send().await.unwrap();
+    assert_eq!((secret.rotation_enabled(), secret.last_rotated_date().is_some()), (Some(true), true));
+    assert_eq!(secret.rotation_rules().unwrap().automatically_after_days(), Some(30));
+    let function = aws.lambda().get_function().function_name("acme-production-rotate-main").send().await.unwrap();
+    let function = function.configuration.unwrap();
+    assert_eq!(secret.rotation_lambda_arn(), function.function_arn());
+    assert_eq!(function.vpc_config().unwrap().subnet_ids().len(), 3);
+    let instances = aws.rds().describe_db_instances().send().await.unwrap().db_instances.unwrap();
+    let master = instances[0].master_user_secret().unwrap().secret_arn().unwrap();
+    let log =
+        |name: &str| format!("arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/acme-production-{name}:*");
+    let (secret, write) = (secret.arn().unwrap(), "logs:CreateLogStream logs:PutLogEvents");
+    let allowed = |statements: &[(&str, &str)]| -> BTreeMap<String, Vec<String>> {
+        statements.iter().map(|(actions, on)| ((*actions).to_owned(), vec![(*on).to_owned()])).collect()
+    };
+    let interfaces = "ec2:AssignPrivateIpAddresses ec2:CreateNetworkInterface ec2:DeleteNetworkInterface \
+                      ec2:DescribeNetworkInterfaces ec2:DescribeSubnets ec2:UnassignPrivateIpAddresses";
+    let rotate = "secretsmanager:DescribeSecret secretsmanager:GetSecretValue secretsmanager:PutSecretValue \
+                  secretsmanager:UpdateSecretVersionStage";
+    let expected = allowed(&[
+        (write, &log("rotate-main")),
+        (interfaces, "*"),
+        ("kms:Decrypt kms:GenerateDataKey", key),
+        (rotate, secret),
+        ("secretsmanager:GetRandomPassword", "*"),
+        ("secretsmanager:GetSecretValue", master),
+    ]);
+    assert_eq!(statements(aws, "rotate-main", "lambda.amazonaws.com").await, expected);
+    let look = "ecs:DescribeServices ecs:DescribeTaskDefinition ecs:DescribeTasks ecs:ListServices ecs:ListTasks \
+                elasticloadbalancing:DescribeTargetHealth";
+    let arn = |service: &str, rest: &str| format!("arn:aws:{service}:us-east-1:123456789012:{rest}");
+    let expected = allowed(&[
+        (write, &log("roll")),
+        (look, "*"),
+        ("ecs:TagResource ecs:UpdateService", &arn("ecs", "service/acme-production-main/*")),
+        ("secretsmanager:DescribeSecret secretsmanager:ListSecretVersionIds secretsmanager:TagResource", secret),
+        (
+            "ssm:DeleteParameter ssm:GetParametersByPath ssm:PutParameter",
+            &arn("ssm", "parameter/infra/acme/production/release/*"),
+        ),
+    ]);
+    assert_eq!(statements(aws, "roll", "lambda.amazonaws.com").await, expected);
 }

@@ -14,7 +14,7 @@ pub async fn check(aws: &Aws, vpc: &str) -> Groups {
     let within = Filter::builder().name("vpc-id").values(vpc).build();
     let all = aws.ec2().describe_security_groups().filters(within).send().await.unwrap().security_groups.unwrap();
     let (default, ours): (Vec<_>, Vec<_>) = all.into_iter().partition(|group| group.group_name() == Some("default"));
-    assert_eq!((default.len(), ours.len()), (1, 5), "no group beside ours and AWS's own");
+    assert_eq!((default.len(), ours.len()), (1, 6), "no group beside ours and AWS's own");
     let groups: Groups = ours.iter().map(|group| (name(group.tags()), group.group_id().unwrap().to_owned())).collect();
     let mut rules = Vec::new();
     for group in &ours {
@@ -29,14 +29,18 @@ pub async fn check(aws: &Aws, vpc: &str) -> Groups {
             "api in from lb-public tcp 3000",
             "api out to 0.0.0.0/0 tcp 443",
             "api out to db-main tcp 5432",
-            // The database connects to nobody, and only the api to it.
+            // The database connects to nobody, and only the api and what rotates its credentials to it.
             "db-main in from api tcp 5432",
+            "db-main in from rotate-main tcp 5432",
             // AWS's names lead there from everywhere in the network.
             "endpoints in from 10.0.0.0/16 tcp 443",
             "lb-public in from 0.0.0.0/0 tcp 443",
             "lb-public in from 0.0.0.0/0 tcp 80",
             "lb-public out to api tcp 3000",
             "lb-public out to web tcp 4000",
+            // What rotates reaches the database and Secrets Manager.
+            "rotate-main out to db-main tcp 5432",
+            "rotate-main out to endpoints tcp 443",
             "web in from lb-public tcp 4000",
             "web out to 0.0.0.0/0 tcp 443",
         ]
@@ -69,5 +73,5 @@ async fn tags(aws: &Aws, groups: &Groups) {
     let of = Filter::builder().name("group-id").set_values(Some(groups.values().cloned().collect())).build();
     let rules = aws.ec2().describe_security_group_rules().filters(of).send().await.unwrap();
     let tagged = aws.ec2().describe_security_group_rules().set_filters(Some(ours())).send().await.unwrap();
-    assert_eq!((rules.security_group_rules().len(), tagged.security_group_rules().len()), (11, 11));
+    assert_eq!((rules.security_group_rules().len(), tagged.security_group_rules().len()), (14, 14));
 }

@@ -62,6 +62,10 @@ const OBJECTS: &[&[&str]] = &[
     &["backup_vault.main", "backup_vault.copy", "backup_plan.daily", "iam_role.backup"],
     // Secrets, and the key that encrypts them, the database and the logs.
     &["secret.jwt", "secret.payments", "secret.chat", "kms_key.main"],
+    // The database's credentials rotate, and services follow, one at a time.
+    &["secret.db-main-app", "lambda_function.rotate-main", "iam_role.rotate-main", "log_group.rotate-main"],
+    &["security_group.rotate-main", "metric_alarm.db-main-rotation", "metric_alarm.rotation-roll"],
+    &["lambda_function.roll", "iam_role.roll", "log_group.roll", "event_rule.roll", "event_rule.roll-again"],
     // Delivery: without stored keys.
     &["iam_role.deploy", "iam_role.plan"],
 ];
@@ -71,7 +75,7 @@ async fn each_object_of_production_is_what_the_system_demands() {
     let site = Site::of_this_repository().await;
     let mut expected: Vec<String> = OBJECTS.concat().iter().map(|address| format!("create {address}")).collect();
     expected.sort();
-    assert_eq!(expected.len(), 113);
+    assert_eq!(expected.len(), 125);
     assert_eq!(steps(&site.plan(PRODUCTION).await), expected);
     site.infra("apply production --yes").await.well();
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use infra::address::Address;
 use infra::aws::{Aws, Memo};
@@ -18,6 +18,45 @@ pub const ACCOUNT: &str = "123456789012";
 pub const PRODUCTION: &str = "production";
 
 const CORE: &str = include_str!("core.yaml");
+
+/// The binary, and beside it a program for Lambda that does nothing: the real one is large as tests build it, and nothing
+/// runs it but in the tests of rotation.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("beside");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let place = |name: &str, make: &dyn Fn(&Path) -> std::io::Result<()>| {
+        let new = folder.join(format!("{name}-{}", std::process::id()));
+        make(&new).and_then(|()| std::fs::rename(&new, folder.join(name))).expect("a program");
+    };
+    place("infra", &|new| std::fs::hard_link(env!("CARGO_BIN_EXE_infra"), new));
+    place("infra-rotator", &|new| std::fs::write(new, ELF));
+    folder.join("infra")
+});
+/// The head of a program for Linux on `x86_64`, without any code.
+const ELF: [u8; 64] = {
+    let mut head = [0; 64];
+    let known = [
+        (0, 0x7f),
+        (1, b'E'),
+        (2, b'L'),
+        (3, b'F'),
+        (4, 2),
+        (5, 1),
+        (6, 1),
+        (16, 2),
+        (18, 0x3e),
+        (20, 1),
+        (52, 64),
+        (54, 56),
+        (58, 64),
+    ];
+    let mut at = 0;
+    while at < known.len() {
+        head[known[at].0] = known[at].1;
+        at += 1;
+    }
+    head
+};
 
 pub struct Site {
     pub emulator: Emulator,
@@ -128,7 +167,7 @@ impl Site {
 
     /// The binary with an environment of its own: none of the caller's variables and none of their profiles.
     pub fn command(&self, endpoint: &str, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_infra"));
+        let mut command = Command::new(&*PROGRAM);
         command.args(arguments.split_whitespace()).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env_clear().env("HOME", self.folder.path()).env("USER", "tester");
         command.envs(&self.emulator.variables).env("AWS_ENDPOINT_URL", endpoint).kill_on_drop(true);

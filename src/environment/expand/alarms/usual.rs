@@ -6,8 +6,8 @@ use super::{Alarm, FIVE_MINUTES, Limit, Watch};
 use crate::address::Address;
 use crate::environment::alarms::Severity;
 use crate::environment::databases::Database;
-use crate::environment::expand::Expansion;
 use crate::environment::expand::services::{COLOURS, owner};
+use crate::environment::expand::{Expansion, rotation};
 use crate::environment::services::Service;
 use crate::environment::types::Duration;
 use crate::kinds::metric_alarm::MissingData;
@@ -36,6 +36,12 @@ pub(super) fn alarms(to: &Expansion) -> Vec<Alarm> {
     for (name, database) in &to.file.databases {
         alarms.extend(connections(name, database));
         alarms.extend([storage(name, database), cpu(name)]);
+    }
+    let rotating = to.file.databases.iter().filter(|(_, database)| database.rotation.is_some());
+    let rotating: Vec<&String> = rotating.map(|(name, _)| name).collect();
+    alarms.extend(rotating.iter().map(|name| rotation(name)));
+    if let (Some(first), false) = (rotating.first(), to.file.services.is_empty()) {
+        alarms.push(roll(first));
     }
     alarms
 }
@@ -157,6 +163,32 @@ fn cpu(name: &str) -> Alarm {
         lasts: Duration(3 * FIVE_MINUTES),
         ..alarm("databases", name, format!("db-{name}-cpu"), of_database(name, "CPUUtilization", "Average"))
     }
+}
+
+/// What is current works until the next rotation, so there is a month to look.
+fn rotation(name: &str) -> Alarm {
+    Alarm {
+        page: "rotation".to_owned(),
+        about: format!("Failed steps of the rotation of database {name}"),
+        severity: Severity::Error,
+        ..failures(name, format!("db-{name}-rotation"), &rotation::label(name))
+    }
+}
+
+fn roll(first: &str) -> Alarm {
+    Alarm {
+        page: "rotation".to_owned(),
+        about: "Services that could not be brought to a new version of their secret".to_owned(),
+        severity: Severity::Error,
+        ..failures(first, "rotation-roll".to_owned(), rotation::ROLL)
+    }
+}
+
+/// Calls of a function that fail.
+fn failures(database: &str, name: String, function: &str) -> Alarm {
+    let function = Arg::output(&Address::new("lambda_function", function), "name");
+    let watch = Watch::One(metric("AWS/Lambda", "Errors", "Sum", [("FunctionName".to_owned(), function)]));
+    Alarm { missing: MissingData::NotBreaching, ..alarm("databases", database, name, watch) }
 }
 
 fn metric<const N: usize>(
