@@ -16,7 +16,8 @@ pub(super) fn find(current: &[&Live<Fields>]) -> Vec<Note> {
         secrets.filter_map(|live| Some((live.identity.address.name.as_str(), live.outputs.get("version")?))).collect();
     let short = |version: &String| version.get(..SHORT).unwrap_or(version).to_owned();
     let mut notes = Vec::new();
-    for live in current.iter().filter(|live| live.spec.get("desired_count") != Some(&Value::from(serde_json::json!(0)))) {
+    for live in current.iter().filter(|live| live.spec.get("desired_count") != Some(&Value::from(serde_json::json!(0))))
+    {
         for (secret, runs) in live.outputs.iter().filter_map(|(key, runs)| Some((key.strip_prefix(RUNS)?, runs))) {
             let Some(now) = versions.get(secret).filter(|now| **now != runs) else { continue };
             let text = format!(

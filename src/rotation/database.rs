@@ -98,9 +98,11 @@ impl Session {
     pub async fn set_own_password(&mut self, password: &Password) -> Result<()> {
         let verifier = scram_sha_256(password.reveal().as_bytes());
         self.within(async |transaction| {
-            let user: String = transaction.query_one("SELECT session_user::text", &[]).await.map_err(cause)?.try_get(0)?;
+            let user: String =
+                transaction.query_one("SELECT session_user::text", &[]).await.map_err(cause)?.try_get(0)?;
             lock(transaction, &user).await?;
-            run(transaction, "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", &[&user, &verifier]).await
+            run(transaction, "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", &[&user, &verifier])
+                .await
         })
         .await
     }

@@ -109,7 +109,7 @@ async fn refuse(place: &Place, address: &Address, seen: &Seen) -> Result<()> {
     };
     bail!(
         "{address} cannot rotate, since a new password could lock services out: {who}; nothing was changed\n  the function \
-         {} brings them up to date each hour, and logs to {}; then rotate again",
+         {} brings them up to date every 15 minutes, and logs to {}; then rotate again",
         roller(place),
         roll_log(place)
     )
