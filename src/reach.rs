@@ -392,13 +392,14 @@ mod tests {
         }
         let matrix = matrix.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
         insta::assert_snapshot!(matrix, @r"
-        from \ to   internet    api         db-main     endpoints   lb-public   web
-        internet    -           -           -           -           80,443      -
-        api         443         -           5432        443         443         -
-        db-main     -           -           -           -           -           -
-        endpoints   -           -           -           -           -           -
-        lb-public   -           3000        -           -           -           4000
-        web         443         -           -           443         443         -
+        from \ to   internet    api         db-main     endpoints   lb-public   rotate-main web
+        internet    -           -           -           -           80,443      -           -
+        api         443         -           5432        443         443         -           -
+        db-main     -           -           -           -           -           -           -
+        endpoints   -           -           -           -           -           -           -
+        lb-public   -           3000        -           -           -           -           4000
+        rotate-main -           -           5432        443         -           -           -
+        web         443         -           -           443         443         -           -
         ");
     }
 

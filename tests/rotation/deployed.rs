@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::types::InvocationType;
+use infra::lock::{Holder, Lock};
 use infra::rotation::ROLLED;
 use infra::rotation::credentials::Credentials;
 use infra::rotation::users::{self, Version};
@@ -87,8 +88,7 @@ async fn credentials_rotate_and_services_follow() {
     );
 
     // Each quarter of an hour what is behind is rolled; what started with the current version is only noted.
-    let roll = site.aws.lambda().invoke().function_name("acme-test-roll").invocation_type(InvocationType::Event);
-    roll.payload(b"{}".to_vec().into()).send().await.unwrap();
+    roll(&site).await;
     let noted = until("the first version is noted", async || {
         let noted = version(&site).await;
         (noted.tags.get(ROLLED) == Some(&first.id)).then_some(noted)
@@ -124,7 +124,8 @@ async fn credentials_rotate_and_services_follow() {
     let status = &status["secrets"][0];
     assert_eq!((&status["services"], &status["rolled"]), (&services, &json!(second.id)));
     site.converged("test").await;
-    fails(&site, &now).await;
+    waits_for_a_release(&site).await;
+    fails(&site, &credentials(&site, "AWSCURRENT").await).await;
 
     site.infra("destroy test --confirm test").await.well();
     assert_eq!(site.live("test").await.len(), 0, "nothing is left");
@@ -148,6 +149,33 @@ fn shown(watched: &Output, version: &Version, credentials: [&Credentials; 2]) {
     for one in credentials {
         assert!(!said.contains(one.password.reveal()), "no password is shown");
     }
+}
+
+/// What the rule does every 15 minutes.
+async fn roll(site: &Site) {
+    let roll = site.aws.lambda().invoke().function_name("acme-test-roll").invocation_type(InvocationType::Event);
+    roll.payload(b"{}".to_vec().into()).send().await.unwrap();
+}
+
+/// A service that is being released is left alone, and rolled afterwards.
+async fn waits_for_a_release(site: &Site) {
+    let lock = Lock::of_release(&site.aws, "acme", "test", "api");
+    let held = lock.acquire(Holder::this("a release of a test")).await.unwrap();
+    site.infra("secrets rotate test main").await.well();
+    let behind = until("the worker is rolled", async || {
+        let now = version(site).await;
+        let runs = runs(site, &now).await;
+        (runs["acme-test-worker"].as_ref() == Some(&now.id)).then_some((runs, now))
+    });
+    let (runs_now, now) = behind.await;
+    assert_ne!(runs_now["acme-test-api"].as_ref(), Some(&now.id));
+    let plan = site.infra("plan test").await.well();
+    assert!(plan.stdout.contains("of secret.db-main-app; "), "{}", plan.stdout);
+    assert_ne!(version(site).await.tags.get(ROLLED), Some(&now.id));
+    lock.release(held).await.unwrap();
+    roll(site).await;
+    until("the api is rolled", async || (version(site).await.tags.get(ROLLED) == Some(&now.id)).then_some(())).await;
+    assert_eq!(runs(site, &now).await["acme-test-api"].as_ref(), Some(&now.id));
 }
 
 /// A function that cannot log in: whoever watches is told why, and so is whoever asks afterwards.
