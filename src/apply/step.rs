@@ -214,17 +214,21 @@ impl Run {
         self.retry_busy(create).await
     }
 
+    /// Looks for that long. The last look begins when the time is over: one that was slow may show what was there before.
     async fn find(&self, driver: &dyn Driver, within: Duration) -> Result<Option<Id>> {
         let until = Instant::now() + within;
         let mut pause = Pause(FIRST_PAUSE);
-        while Instant::now() < until {
+        loop {
+            let last = Instant::now() >= until;
             let found = driver.list(&self.context.scope.afresh()).await?;
             if let Some(live) = found.iter().find(|live| live.identity == self.making.identity && live.serves()) {
                 return Ok(Some(live.id.clone()));
             }
+            if last {
+                return Ok(None);
+            }
             pause.wait().await;
         }
-        Ok(None)
     }
 
     async fn update(&self, info: &Info, driver: &dyn Driver, live: &Live<Fields>, fields: &Fields) -> Result<Outputs> {

@@ -67,3 +67,10 @@ fn even_seeds_converge() {
 fn odd_seeds_converge() {
     live_all(1);
 }
+
+/// A look that began before a key was shown and ended after the time to look was over counted as the last one, and the key
+/// was made twice.
+#[test]
+fn a_slow_look_is_not_the_last() {
+    live(1538).unwrap();
+}

@@ -160,12 +160,13 @@ async fn roll(site: &Site) {
 /// A service that is being released is left alone, and rolled afterwards.
 async fn waits_for_a_release(site: &Site) {
     let lock = Lock::of_release(&site.aws, "acme", "test", "api");
-    let held = lock.acquire(Holder::this("a release of a test")).await.unwrap();
+    let (held, before) = (lock.acquire(Holder::this("a release of a test")).await.unwrap(), version(site).await);
     site.infra("secrets rotate test main").await.well();
     let behind = until("the worker is rolled", async || {
         let now = version(site).await;
         let runs = runs(site, &now).await;
-        (runs["acme-test-worker"].as_ref() == Some(&now.id)).then_some((runs, now))
+        let rolled = now.id != before.id && runs["acme-test-worker"].as_ref() == Some(&now.id);
+        rolled.then_some((runs, now))
     });
     let (runs_now, now) = behind.await;
     assert_ne!(runs_now["acme-test-api"].as_ref(), Some(&now.id));
