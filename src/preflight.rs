@@ -10,9 +10,11 @@ use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecis
 use futures::future::try_join_all;
 
 use crate::aws::Aws;
-use crate::kind::{Failure, Result};
+use crate::kind::{Failure, Kind as _, Result};
+use crate::kinds::lambda_function::{Code, LambdaFunction, program};
 use crate::plan::{Plan, Verb};
 use crate::rights::{self, Answer, Asked};
+use crate::value;
 
 /// AWS's own number of VPCs in a region, and of gateways to the internet, which go with them.
 const VPCS: usize = 5;
@@ -28,6 +30,18 @@ pub struct Found {
     pub refused: Option<String>,
     /// What to know beforehand.
     pub notes: Vec<String>,
+}
+
+/// What is wrong with the programs of ours that the plan writes to Lambda.
+pub fn programs(plan: &Plan) -> Result<(), String> {
+    let written = plan.steps.node_weights().filter_map(|step| match &step.verb {
+        Verb::Create(fields) | Verb::Update { fields, .. } if step.address.kind == LambdaFunction::NAME => {
+            value::from_fields::<LambdaFunction>(fields).ok()?.code
+        }
+        _ => None,
+    });
+    let packages: BTreeSet<Option<String>> = written.filter_map(Code::package).collect();
+    packages.iter().try_for_each(|package| program::read(package.as_deref()).map(drop))
 }
 
 /// Looks, and changes nothing. `caller` is the ARN that STS gives.

@@ -199,7 +199,13 @@ pub async fn write(
 
 /// Finds before the first write what AWS would refuse in the middle.
 async fn preflight(session: &Session, plan: &Plan, writing: &Writing) -> Result<()> {
-    if writing.skip_preflight || plan.is_empty() || !plan.blocked.is_empty() {
+    if plan.is_empty() || !plan.blocked.is_empty() {
+        return Ok(());
+    }
+    if let Err(wrong) = preflight::programs(plan) {
+        bail!("{wrong}\n  nothing was changed");
+    }
+    if writing.skip_preflight {
         return Ok(());
     }
     let Found { refused, notes } = preflight::check(&session.aws, &session.place.caller, plan).await;

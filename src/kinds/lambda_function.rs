@@ -33,6 +33,7 @@ const NAME_LIMIT: usize = 64;
 const DESCRIPTION_LIMIT: usize = 256;
 /// The tag with the version of a program of ours, which AWS has no field for.
 const VERSION: &str = "infra:version";
+
 /// A Lambda function with its code and with who may call it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

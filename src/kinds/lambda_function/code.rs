@@ -58,6 +58,14 @@ impl Code {
         }
     }
 
+    /// Where the program that comes with `infra` is said to be, of functions that run it.
+    pub fn package(self) -> Option<Option<String>> {
+        match self {
+            Self::Files(_) => None,
+            Self::Rotator { package } => Some(package),
+        }
+    }
+
     /// The digest, as AWS writes it, of an archive that is compared by it.
     pub(super) fn sha256(&self) -> Result<Option<String>> {
         let digest = |archive: Archive| aws_smithy_types::base64::encode(Sha256::digest(archive.bytes));

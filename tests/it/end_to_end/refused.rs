@@ -54,6 +54,26 @@ async fn an_apply_that_nobody_has_consented_to() {
     account::same(&before, &account::contents(&site.aws).await, "it is refused");
 }
 
+/// The program that Lambda is to run is on this machine or nowhere, which shows before anything is made.
+#[tokio::test]
+async fn a_program_that_lambda_cannot_run() {
+    let site = Site::start().await;
+    let text = site.read(PRODUCTION);
+    site.write(PRODUCTION, &format!("{text}\nrotation: {{ package: ./infra-rotator.exe }}\n"));
+    let rotating =
+        site.read(PRODUCTION).replacen("databases:\n  main:\n", "databases:\n  main:\n    rotation: 30d\n", 1);
+    site.write(PRODUCTION, &rotating);
+    let before = account::contents(&site.aws).await;
+    for arguments in ["--yes", "--yes --skip-preflight"] {
+        let why = site.infra(&format!("apply production {arguments}")).await;
+        let expected =
+            "the program that rotates credentials cannot be read: ./infra-rotator.exe: No such file or directory";
+        assert!(why.refused().contains(expected), "{}", why.stderr);
+        assert!(why.refused().contains("\n  nothing was changed\n"), "{}", why.stderr);
+    }
+    account::same(&before, &account::contents(&site.aws).await, "it is refused");
+}
+
 /// Takes the database and all that speaks of it out of the file.
 fn remove_the_database(site: &Site) {
     let text = site.read(PRODUCTION);
