@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{DomainType, ResourceType};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use futures::future::{BoxFuture, join_all};
 
 use crate::address::{Address, Identity};
@@ -55,17 +58,17 @@ fn create<'a>(aws: &'a Aws, plan: &Plan, address: &Address, fields: &Fields) -> 
         "vpc" => {
             let request = ec2.create_vpc().dry_run(true).tag_specifications(tags(ResourceType::Vpc));
             let request = request.cidr_block(fields.get("cidr")?.as_text()?);
-            Box::pin(async move { aws.call("ec2:CreateVpc", request.send()).await.map(drop) })
+            asking(aws, "ec2:CreateVpc", request.send())
         }
         "internet_gateway" => {
             let tags = tags(ResourceType::InternetGateway);
             let request = ec2.create_internet_gateway().dry_run(true).tag_specifications(tags);
-            Box::pin(async move { aws.call("ec2:CreateInternetGateway", request.send()).await.map(drop) })
+            asking(aws, "ec2:CreateInternetGateway", request.send())
         }
         "elastic_ip" => {
             let request = ec2.allocate_address().dry_run(true).domain(DomainType::Vpc);
             let request = request.tag_specifications(tags(ResourceType::ElasticIp));
-            Box::pin(async move { aws.call("ec2:AllocateAddress", request.send()).await.map(drop) })
+            asking(aws, "ec2:AllocateAddress", request.send())
         }
         _ => return None,
     })
@@ -74,36 +77,42 @@ fn create<'a>(aws: &'a Aws, plan: &Plan, address: &Address, fields: &Fields) -> 
 fn delete<'a>(aws: &'a Aws, live: &'a Live<Fields>) -> Option<BoxFuture<'a, Result<()>>> {
     let (ec2, id) = (aws.ec2(), &live.id);
     Some(match live.identity.address.kind.as_str() {
-        "vpc" => {
-            let request = ec2.delete_vpc().dry_run(true).vpc_id(id);
-            Box::pin(async move { aws.call("ec2:DeleteVpc", request.send()).await.map(drop) })
-        }
-        "subnet" => {
-            let request = ec2.delete_subnet().dry_run(true).subnet_id(id);
-            Box::pin(async move { aws.call("ec2:DeleteSubnet", request.send()).await.map(drop) })
-        }
+        "vpc" => asking(aws, "ec2:DeleteVpc", ec2.delete_vpc().dry_run(true).vpc_id(id).send()),
+        "subnet" => asking(aws, "ec2:DeleteSubnet", ec2.delete_subnet().dry_run(true).subnet_id(id).send()),
         "security_group" => {
             let request = ec2.delete_security_group().dry_run(true).group_id(id);
-            Box::pin(async move { aws.call("ec2:DeleteSecurityGroup", request.send()).await.map(drop) })
+            asking(aws, "ec2:DeleteSecurityGroup", request.send())
         }
         "internet_gateway" => {
             let request = ec2.delete_internet_gateway().dry_run(true).internet_gateway_id(id);
-            Box::pin(async move { aws.call("ec2:DeleteInternetGateway", request.send()).await.map(drop) })
+            asking(aws, "ec2:DeleteInternetGateway", request.send())
         }
         "nat_gateway" => {
             let request = ec2.delete_nat_gateway().dry_run(true).nat_gateway_id(id);
-            Box::pin(async move { aws.call("ec2:DeleteNatGateway", request.send()).await.map(drop) })
+            asking(aws, "ec2:DeleteNatGateway", request.send())
         }
         "elastic_ip" => {
             let request = ec2.release_address().dry_run(true).allocation_id(id);
-            Box::pin(async move { aws.call("ec2:ReleaseAddress", request.send()).await.map(drop) })
+            asking(aws, "ec2:ReleaseAddress", request.send())
         }
         "route_table" => {
             let request = ec2.delete_route_table().dry_run(true).route_table_id(id);
-            Box::pin(async move { aws.call("ec2:DeleteRouteTable", request.send()).await.map(drop) })
+            asking(aws, "ec2:DeleteRouteTable", request.send())
         }
         _ => return None,
     })
+}
+
+/// One call, whose answer is all that counts.
+fn asking<'a, T: Send, E>(
+    aws: &'a Aws,
+    operation: &'static str,
+    request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send + 'a,
+) -> BoxFuture<'a, Result<()>>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    Box::pin(async move { aws.call(operation, request).await.map(drop) })
 }
 
 /// The file's own tags, which policies may ask for.
