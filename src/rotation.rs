@@ -6,6 +6,7 @@
 pub mod credentials;
 pub mod database;
 pub mod roll;
+pub mod stages;
 mod steps;
 pub mod users;
 
@@ -14,8 +15,14 @@ pub use steps::{Rotation, Settings, Step, rotate};
 /// The name in the file of the secret of a database's application user.
 #[must_use]
 pub fn secret_of(database: &str) -> String {
-    format!("db-{database}-app")
+    format!("db-{database}-{USER}")
 }
+
+/// The users of an application that alternate: this one, and its clone.
+pub const USER: &str = "app";
+
+/// The name in the file of the function that rolls services, and of what belongs to it.
+pub const ROLL: &str = "roll";
 
 /// The stages of versions of a secret, as Secrets Manager names them.
 pub const CURRENT: &str = "AWSCURRENT";

@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::aws::Aws;
 use crate::kind::{Class, Result};
 use crate::rotation::users::{self, User, Version};
-use crate::rotation::{CURRENT, PENDING, PREVIOUS, ROLLED};
+use crate::rotation::{CURRENT, PREVIOUS, ROLLED, stages};
 
 /// A rotation that takes longer is stuck: its four steps have a minute each, and are tried again.
 const LONGEST: SignedDuration = SignedDuration::from_mins(15);
@@ -110,11 +110,11 @@ impl Seen {
     }
 
     pub fn version(&self, stage: &str) -> Option<&str> {
-        users::at(&self.versions, stage)?.version_id()
+        stages::version(&self.secret, stage)
     }
 
-    pub fn rolled(&self) -> Option<String> {
-        self.secret.tags().iter().find(|tag| tag.key() == Some(ROLLED))?.value().map(str::to_owned)
+    pub fn rolled(&self) -> Option<&str> {
+        stages::tag(&self.secret, ROLLED)
     }
 
     pub fn rotates(&self) -> bool {
@@ -129,10 +129,9 @@ impl Seen {
 
     /// What is pending and not current.
     pub fn pending(&self) -> Option<Since> {
-        let version =
-            users::at(&self.versions, PENDING).filter(|one| !one.version_stages().iter().any(|s| s == CURRENT))?;
-        let since = moment(version.created_date()).unwrap_or_default();
-        Some(Since { id: version.version_id().unwrap_or_default().to_owned(), since })
+        let id = stages::unfinished(&self.secret)?;
+        let since = moment(users::made(&self.versions, id).as_ref())?;
+        Some(Since { id: id.to_owned(), since })
     }
 
     pub fn listed(&self, address: Address, in_file: bool) -> Secret {
@@ -174,7 +173,7 @@ impl Seen {
             current: current.map(|Version { id, since, .. }| Since { id, since }),
             previous: self.version(PREVIOUS).map(str::to_owned),
             rotation,
-            rolled: self.rolled(),
+            rolled: self.rolled().map(str::to_owned),
             services,
         })
     }

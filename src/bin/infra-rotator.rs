@@ -33,7 +33,7 @@ async fn main() -> Result<(), Error> {
     let handle = async |event: LambdaEvent<Rotation>| {
         let Rotation { step, secret_id, client_request_token, .. } = &event.payload;
         println!("{step:?} of {secret_id}, version {client_request_token}");
-        told(rotate(aws.secrets(), &database, &event.payload, &settings).await)
+        told(rotate(&aws, &database, &event.payload, &settings).await)
     };
     run(service_fn(handle)).await
 }

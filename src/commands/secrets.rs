@@ -9,11 +9,13 @@ use anyhow::{Result, bail};
 use futures::future::try_join_all;
 use jiff::tz::TimeZone;
 
+use super::history::{self, Under};
 use super::session::{self, Session};
 use super::{Ended, Format, Source, print};
 use crate::address::Address;
 use crate::desired::Desired;
 use crate::environment::{Loaded, nearest};
+use crate::history::Outcome;
 use crate::kind::{Failure, Live};
 use crate::kinds::secret;
 use crate::report;
@@ -137,6 +139,18 @@ impl Place {
             found.extend(users::users(&self.session.aws, &cluster.id).await?);
         }
         Ok(found)
+    }
+
+    /// Leaves a record of what became of a new version.
+    async fn record(&self, under: &Under, address: &Address, put: Result<&str, &Failure>) {
+        let record = match put {
+            Ok(version) => history::Record {
+                versions: [(address.to_string(), version.to_owned())].into(),
+                ..under.ends(Outcome::Done, None)
+            },
+            Err(failure) => under.ends(Outcome::Failed, Some(format!("{address}: {}", history::cause(failure)))),
+        };
+        history::record(&self.session.aws, (&self.desired.project, &self.desired.environment), &record).await;
     }
 
     async fn status(&self, address: &Address, all: &[User]) -> Result<Status> {

@@ -9,6 +9,7 @@ mod dashboards;
 mod databases;
 mod dns;
 mod firewall;
+mod functions;
 mod jobs;
 mod keys;
 mod load_balancers;

@@ -287,6 +287,11 @@ impl EventRule {
 }
 
 impl Target {
+    /// One that gets events as they are.
+    pub fn new(name: &str, arn: Arg<String>) -> Self {
+        Self { name: name.to_owned(), arn, role_arn: None, input: None, transform: None, dead_letter_arn: None }
+    }
+
     fn sdk(&self) -> Result<SdkTarget> {
         let invalid = |error: aws_smithy_types::error::operation::BuildError| {
             Failure::new("events:PutTargets", "InvalidRequest", error.to_string())

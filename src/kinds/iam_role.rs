@@ -229,6 +229,19 @@ impl Kind for IamRole {
 }
 
 impl IamRole {
+    /// One that is named by its address and has these policies within it, by name.
+    pub fn new(trust: Policy, policies: Vec<(&str, Policy)>) -> Self {
+        Self {
+            name: None,
+            trust,
+            policies: policies.into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect(),
+            attached: Vec::new(),
+            max_session_seconds: one_hour(),
+            permissions_boundary: None,
+            tags: Tags::new(),
+        }
+    }
+
     /// Puts and attaches what is missing or different.
     async fn grant(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         for (policy, document) in &self.policies {

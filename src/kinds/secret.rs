@@ -24,6 +24,7 @@ use crate::aws::Aws;
 use crate::kind::{Class, Failure, Health, Id, Kind, Live, Making, Problem, Progress, Result, Scope};
 use crate::policy::Policy;
 use crate::rights::Rights;
+use crate::rotation::{CURRENT, stages};
 use crate::tags::{self, Tags};
 use crate::value::{Arg, Outputs};
 
@@ -308,11 +309,17 @@ async fn look(aws: &Aws, id: &str) -> Result<Option<DescribeSecretOutput>> {
 
 /// What others may know of it: also its version, which no field may refer to, since it changes without us.
 fn outputs(secret: &DescribeSecretOutput) -> Outputs {
-    let known = [("arn", secret.arn()), ("name", secret.name()), ("version", rotation::current(secret))];
+    let known = [("arn", secret.arn()), ("name", secret.name()), ("version", stages::version(secret, CURRENT))];
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect()
 }
 
 /// The secret with this ARN or name, where it carries tags of ours.
+/// The ARN of a secret, of what a container or a function reads: its ARN, and then a key, a stage and a version.
+pub fn whole_arn(value: &str) -> String {
+    // arn:aws:secretsmanager:region:account:secret:name
+    value.splitn(8, ':').take(7).collect::<Vec<_>>().join(":")
+}
+
 async fn find(aws: &Aws, id: &str) -> Result<Option<Live<Secret>>> {
     let Some(secret) = look(aws, id).await? else { return Ok(None) };
     let tags = read_tags(secret.tags());
@@ -380,6 +387,12 @@ mod tests {
 
     fn secret(yaml: serde_json::Value) -> Secret {
         serde_json::from_value(yaml).unwrap()
+    }
+
+    #[test]
+    fn a_reader_of_a_key_reads_the_whole_secret() {
+        let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf";
+        assert_eq!([whole_arn(arn), whole_arn(&format!("{arn}:key::"))], [arn, arn]);
     }
 
     #[test]

@@ -54,15 +54,13 @@ impl Place {
 /// # Errors
 /// A service could not be rolled until then; the others were.
 pub async fn roll(aws: &Arc<Aws>, place: &Place, until: Instant, say: impl Fn(&str)) -> Result<()> {
+    let users = users::users(aws, &place.cluster).await?;
     let mut failed = Vec::new();
     for secret in &place.secrets {
         let Some(version) = users::current(aws, secret).await? else { continue };
         let mut behind = false;
-        for user in users::users(aws, &place.cluster).await? {
-            if !user.secrets.contains(secret) {
-                continue;
-            }
-            let one = One { aws, place, user: &user, version: &version, until };
+        for user in users.iter().filter(|user| user.secrets.contains(secret)) {
+            let one = One { aws, place, user, version: &version, until };
             match one.bring_up_to_date(&say).await.with_context(|| user.name().to_owned()) {
                 Ok(done) => behind |= !done,
                 Err(error) => {

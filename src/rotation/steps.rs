@@ -1,17 +1,16 @@
 //! The four steps of a rotation, each of which may be called again at any time.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use serde::Deserialize;
 
 use super::credentials::{Credentials, Login, Pair, Password};
 use super::database::Database;
-use super::{CURRENT, PENDING, PREVIOUS, ROLLED};
+use super::{CURRENT, PENDING, PREVIOUS, ROLLED, stages};
+use crate::aws::Aws;
+use crate::kind::Class;
 
 /// Characters of a new password, without those that databases refuse or that a URL cannot hold as they are.
 const LENGTH: i64 = 32;
@@ -53,11 +52,9 @@ impl fmt::Debug for RotationToken {
 
 /// A secret, looked at for one step.
 struct Secret<'a> {
-    client: &'a Client,
+    aws: &'a Aws,
     event: &'a Rotation,
-    stages: BTreeMap<String, Vec<String>>,
-    /// The version that all services run which use it, where services use it at all.
-    rolled: Option<String>,
+    described: DescribeSecretOutput,
 }
 
 /// What whoever deploys the function decides.
@@ -71,8 +68,8 @@ pub struct Settings {
 }
 
 /// Does one step of a rotation.
-pub async fn rotate(client: &Client, database: &Database, event: &Rotation, settings: &Settings) -> Result<()> {
-    let Some(secret) = Secret::look(client, event).await? else { return Ok(()) };
+pub async fn rotate(aws: &Aws, database: &Database, event: &Rotation, settings: &Settings) -> Result<()> {
+    let Some(secret) = Secret::look(aws, event).await? else { return Ok(()) };
     match event.step {
         Step::CreateSecret => secret.create(settings.rolls).await,
         Step::SetSecret => secret.set(database, settings.makes.as_deref()).await,
@@ -84,19 +81,19 @@ pub async fn rotate(client: &Client, database: &Database, event: &Rotation, sett
 
 impl<'a> Secret<'a> {
     /// Nothing where the rotation is done already.
-    async fn look(client: &'a Client, event: &'a Rotation) -> Result<Option<Self>> {
+    async fn look(aws: &'a Aws, event: &'a Rotation) -> Result<Option<Self>> {
         let (id, token) = (&event.secret_id, &event.client_request_token);
-        let described = client.describe_secret().secret_id(id).send().await;
-        let described = described.map_err(|error| aws("DescribeSecret", error))?;
+        let request = aws.secrets().describe_secret().secret_id(id);
+        let described = aws.call("secretsmanager:DescribeSecret", request.send()).await?;
         ensure!(described.rotation_enabled() == Some(true), "{id} does not rotate");
-        let rolled = tag(&described, ROLLED);
-        let stages: BTreeMap<_, _> = described.version_ids_to_stages.unwrap_or_default().into_iter().collect();
-        let own = stages.get(token).with_context(|| format!("{id} has no version {token}"))?;
-        if own.iter().any(|stage| stage == CURRENT) {
+        if stages::version(&described, CURRENT) == Some(token) {
             return Ok(None);
         }
-        ensure!(own.iter().any(|stage| stage == PENDING), "the version {token} of {id} is not staged {PENDING}");
-        Ok(Some(Self { client, event, stages, rolled }))
+        let known = described.version_ids_to_stages().is_some_and(|versions| versions.contains_key(token));
+        ensure!(known, "{id} has no version {token}");
+        let pending = stages::version(&described, PENDING) == Some(token);
+        ensure!(pending, "the version {token} of {id} is not staged {PENDING}");
+        Ok(Some(Self { aws, event, described }))
     }
 
     async fn create(&self, rolls: bool) -> Result<()> {
@@ -111,19 +108,21 @@ impl<'a> Secret<'a> {
                  rolled to the current version yet. The next rotation tries again; `infra secrets status` says who is behind"
             );
         }
-        let request = self.client.get_random_password().password_length(LENGTH).exclude_characters(FORBIDDEN);
-        let made = request.send().await.map_err(|error| aws("GetRandomPassword", error))?;
+        let request = self.aws.secrets().get_random_password();
+        let request = request.password_length(LENGTH).exclude_characters(FORBIDDEN);
+        let made = self.aws.call("secretsmanager:GetRandomPassword", request.send()).await?;
         let password = Password::new(made.random_password.context("GetRandomPassword answered without one")?);
         let mut next = Credentials { username, password, ..current };
         next.others.insert(URL.to_owned(), next.url().into());
         let token = &self.event.client_request_token;
-        let request = self.client.put_secret_value().secret_id(&self.event.secret_id).client_request_token(token);
+        let request = self.aws.secrets().put_secret_value().secret_id(&self.event.secret_id);
+        let request = request.client_request_token(token);
         let request = request.version_stages(PENDING).secret_string(serde_json::to_string(&next)?);
         let proof = self.event.rotation_token.as_ref().map(|token| token.0.clone());
-        match request.set_rotation_token(proof).send().await {
+        match self.aws.call("secretsmanager:PutSecretValue", request.set_rotation_token(proof).send()).await {
             // Another call for the same step was first: its value counts.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_exists_exception()) => Ok(()),
-            other => other.map(drop).map_err(|error| aws("PutSecretValue", error)),
+            Err(failure) if failure.code == "ResourceExistsException" => Ok(()),
+            other => Ok(other.map(drop)?),
         }
     }
 
@@ -158,10 +157,10 @@ impl<'a> Secret<'a> {
         };
         let pair = Pair::of(&current.username).map_err(anyhow::Error::msg)?;
         let refused = "the current credentials are refused; nothing was changed";
-        if own.is_err() && makes != Some(&current.username) {
-            own.context(refused)?;
-            return Ok(());
-        }
+        let own = match own {
+            Err(error) if makes != Some(&current.username) => return Err(error.context(refused)),
+            own => own,
+        };
         let login: Login = self.read(master, CURRENT, None).await?.with_context(|| format!("{master} has no value"))?;
         let mut session = database.login(&current, &login.username, &login.password).await?;
         if let Err(error) = own
@@ -187,14 +186,15 @@ impl<'a> Secret<'a> {
     }
 
     async fn finish(&self) -> Result<()> {
-        let request = self.client.update_secret_version_stage().secret_id(&self.event.secret_id).version_stage(CURRENT);
-        let request = request.move_to_version_id(&self.event.client_request_token);
+        let request = self.aws.secrets().update_secret_version_stage().secret_id(&self.event.secret_id);
+        let request = request.version_stage(CURRENT).move_to_version_id(&self.event.client_request_token);
         let request = request.set_remove_from_version_id(self.version(CURRENT).map(str::to_owned));
-        let Err(error) = request.send().await else { return Ok(()) };
+        let moved = self.aws.call("secretsmanager:UpdateSecretVersionStage", request.send()).await;
+        let Err(failure) = moved else { return Ok(()) };
         // Another call for the same step may have been first.
-        match Self::look(self.client, self.event).await? {
+        match Self::look(self.aws, self.event).await? {
             None => Ok(()),
-            Some(_) => Err(aws("UpdateSecretVersionStage", error)),
+            Some(_) => Err(failure.into()),
         }
     }
 
@@ -211,7 +211,7 @@ impl<'a> Secret<'a> {
 
     /// Whether a service may still use the former version, which is of this user.
     async fn is_in_use(&self, user: &str) -> Result<bool> {
-        if self.version(PREVIOUS).is_none() || self.rolled.as_deref() == self.version(CURRENT) {
+        if self.version(PREVIOUS).is_none() || stages::tag(&self.described, ROLLED) == self.version(CURRENT) {
             return Ok(false);
         }
         let previous: Option<Credentials> = self.read(&self.event.secret_id, PREVIOUS, None).await?;
@@ -226,8 +226,7 @@ impl<'a> Secret<'a> {
     }
 
     fn version(&self, stage: &str) -> Option<&str> {
-        let holds = |stages: &Vec<String>| stages.iter().any(|one| one == stage);
-        self.stages.iter().find(|(_, stages)| holds(stages)).map(|(version, _)| version.as_str())
+        stages::version(&self.described, stage)
     }
 
     async fn current(&self) -> Result<Credentials> {
@@ -252,8 +251,9 @@ impl<'a> Secret<'a> {
         stage: &str,
         version: Option<&str>,
     ) -> Result<Option<T>> {
-        let request = self.client.get_secret_value().secret_id(id).version_stage(stage);
-        match request.set_version_id(version.map(str::to_owned)).send().await {
+        let request = self.aws.secrets().get_secret_value().secret_id(id).version_stage(stage);
+        let request = request.set_version_id(version.map(str::to_owned));
+        match self.aws.call("secretsmanager:GetSecretValue", request.send()).await {
             Ok(found) => {
                 let text = found.secret_string.with_context(|| format!("{id} holds no text"))?;
                 // What serde says of a text that it cannot read may quote it.
@@ -267,10 +267,8 @@ impl<'a> Secret<'a> {
                     )
                 })
             }
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
-                Ok(None)
-            }
-            Err(error) => Err(aws("GetSecretValue", error)),
+            Err(failure) if failure.class == Class::NotFound => Ok(None),
+            Err(failure) => Err(failure.into()),
         }
     }
 }
@@ -278,13 +276,4 @@ impl<'a> Secret<'a> {
 /// Whether one can log in so.
 async fn is_set(database: &Database, credentials: &Credentials) -> bool {
     database.login(credentials, &credentials.username, &credentials.password).await.is_ok()
-}
-
-fn tag(described: &DescribeSecretOutput, key: &str) -> Option<String> {
-    described.tags().iter().find(|tag| tag.key() == Some(key))?.value().map(str::to_owned)
-}
-
-/// An error of AWS, with what was called.
-fn aws(operation: &str, error: impl std::error::Error) -> anyhow::Error {
-    anyhow::anyhow!("secretsmanager:{operation}: {}", DisplayErrorContext(error))
 }

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ecs::types::Service;
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::SecretVersionsListEntry;
+use aws_smithy_types::DateTime;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 
-use super::{CURRENT, RUNS};
+use super::{CURRENT, RUNS, stages};
 use crate::address::{ADDRESS, Address};
 use crate::aws::Aws;
 use crate::kind::{Failure, Result};
-use crate::kinds::{ecs, ecs_services};
+use crate::kinds::{ecs, ecs_services, secret};
 use crate::tags::Tags;
 
 /// The longest key of a tag.
@@ -110,9 +111,7 @@ async fn secrets_of(aws: &Aws, definition: &str) -> Result<BTreeSet<String>> {
     let answer = aws.call("ecs:DescribeTaskDefinition", request.send()).await?;
     let containers = answer.task_definition().map(|one| one.container_definitions()).unwrap_or_default();
     let values = containers.iter().flat_map(|container| container.secrets()).map(|secret| secret.value_from());
-    // arn:aws:secretsmanager:region:account:secret:name, and then key, stage and version.
-    let whole = |value: &str| value.splitn(8, ':').take(7).collect::<Vec<_>>().join(":");
-    Ok(values.filter(|value| value.contains(":secretsmanager:")).map(whole).collect())
+    Ok(values.filter(|value| value.contains(":secretsmanager:")).map(secret::whole_arn).collect())
 }
 
 /// The current version of a secret; nothing where it has no value.
@@ -133,23 +132,22 @@ pub async fn look(aws: &Aws, arn: &str) -> Result<(DescribeSecretOutput, Vec<Sec
     Ok((secret, pages.into_iter().flat_map(|page| page.versions.unwrap_or_default()).collect()))
 }
 
-/// The version that has a stage.
-pub fn at<'a>(versions: &'a [SecretVersionsListEntry], stage: &str) -> Option<&'a SecretVersionsListEntry> {
-    versions.iter().find(|version| version.version_stages().iter().any(|one| one == stage))
+/// When a version was made.
+pub fn made(versions: &[SecretVersionsListEntry], id: &str) -> Option<DateTime> {
+    versions.iter().find(|version| version.version_id() == Some(id))?.created_date().copied()
 }
 
 /// The current version, of what [`look`] has seen.
 pub fn current_of(arn: &str, secret: &DescribeSecretOutput, versions: &[SecretVersionsListEntry]) -> Option<Version> {
-    let version = at(versions, CURRENT)?;
+    let id = stages::version(secret, CURRENT)?;
     let tags: Tags =
         secret.tags().iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned()))).collect();
     // A version of a rotation is made first and current later.
-    let moments = [version.created_date(), secret.last_rotated_date()];
-    let since = moments.into_iter().flatten().map(|moment| moment.secs()).max().unwrap_or_default();
+    let since = made(versions, id)?.secs().max(secret.last_rotated_date().map_or(0, DateTime::secs));
     let address = tags.get(ADDRESS).and_then(|address| address.parse::<Address>().ok());
     Some(Version {
         arn: arn.to_owned(),
-        id: version.version_id().unwrap_or_default().to_owned(),
+        id: id.to_owned(),
         since: Timestamp::from_second(since).unwrap_or_default(),
         name: address.map_or_else(|| secret.name().unwrap_or_default().to_owned(), |address| address.name),
         tags,

@@ -9,12 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use super::Place;
-use crate::address::{Address, Identity, hex};
-use crate::commands::history::{self, Under};
+use crate::address::{Address, hex};
+use crate::commands::history::Under;
 use crate::commands::session::{self, Session};
 use crate::commands::{Ended, Source, interrupted, print, say};
-use crate::history::Outcome;
-use crate::rotation::PREVIOUS;
+use crate::rotation::{PREVIOUS, ROLL};
 use crate::secrets::{self, Runs, Seen, uses};
 
 const LOOK: Duration = Duration::from_secs(2);
@@ -22,7 +21,6 @@ const LOOK: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// How far this machine's clock may be from AWS's.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
-const FUNCTION_NAME_LIMIT: usize = 64;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -49,14 +47,7 @@ pub async fn run(arguments: &Arguments) -> Result<Ended> {
     let version = hex(&rand::random::<[u8; 16]>());
     let request = aws.secrets().rotate_secret().secret_id(&seen.arn).client_request_token(&version);
     let begun = aws.call("secretsmanager:RotateSecret", request.send()).await;
-    let record = match &begun {
-        Ok(_) => history::Record {
-            versions: [(address.to_string(), version.clone())].into(),
-            ..under.ends(Outcome::Done, None)
-        },
-        Err(failure) => under.ends(Outcome::Failed, Some(format!("{address}: {}", history::cause(failure)))),
-    };
-    history::record(aws, (&place.desired.project, &place.desired.environment), &record).await;
+    place.record(&under, &address, begun.as_ref().map(|_| version.as_str())).await;
     begun?;
     print(&format!("{address} rotates to version {version}."));
     if !arguments.watch {
@@ -97,7 +88,7 @@ async fn refuse(place: &Place, address: &Address, seen: &Seen) -> Result<()> {
         bail!("{address} has no value that could rotate; nothing was changed");
     };
     let first = seen.version(PREVIOUS).is_none();
-    if !rolls(place, address) || first || seen.rolled().as_ref() == Some(&version.id) {
+    if !rolls(place, address) || first || seen.rolled() == Some(&version.id) {
         return Ok(());
     }
     let uses = uses(&place.session.aws, &version, &place.users().await?).await?;
@@ -109,24 +100,20 @@ async fn refuse(place: &Place, address: &Address, seen: &Seen) -> Result<()> {
     };
     bail!(
         "{address} cannot rotate, since a new password could lock services out: {who}; nothing was changed\n  the function \
-         {} brings them up to date every 15 minutes, and logs to {}; then rotate again",
-        roller(place),
+         {ROLL} brings them up to date every 15 minutes, and logs to {}; then rotate again",
         roll_log(place)
     )
 }
 
 /// Whether services are rolled after a rotation of this secret.
 fn rolls(place: &Place, address: &Address) -> bool {
-    place.is_ours(address) && place.in_file(&Address::new("lambda_function", "roll"))
+    place.is_ours(address) && place.in_file(&Address::new("lambda_function", ROLL))
 }
 
-fn roller(place: &Place) -> String {
-    let (project, environment) = (place.desired.project.clone(), place.desired.environment.clone());
-    Identity { project, environment, address: Address::new("lambda_function", "roll") }.aws_name(FUNCTION_NAME_LIMIT)
-}
-
-fn roll_log(place: &Place) -> String {
-    format!("/aws/lambda/{}", roller(place))
+/// The log group of the function that rolls.
+fn roll_log(place: &Place) -> &str {
+    let group = place.desired.resources.get(&Address::new("log_group", ROLL));
+    group.and_then(|group| group.fields.get("name")?.as_text()).unwrap_or_default()
 }
 
 /// A rotation that is watched.
@@ -178,7 +165,7 @@ impl Watch<'_> {
         self.once(&format!("version {} is current", self.version));
         if rolls(self.place, &self.address) {
             let begins = current.since - SignedDuration::from_secs(1);
-            for (id, line) in secrets::log(aws, &roll_log(self.place), begins).await? {
+            for (id, line) in secrets::log(aws, roll_log(self.place), begins).await? {
                 self.line(&id, &line);
             }
         }
@@ -192,7 +179,7 @@ impl Watch<'_> {
             for one in uses.iter().filter(|one| one.runs == Runs::Behind) {
                 self.once(&format!("{} runs the former version until it gets new tasks", one.service));
             }
-        } else if seen.rolled().as_ref() != Some(&self.version) {
+        } else if seen.rolled() != Some(&self.version) {
             return Ok(None);
         }
         self.once("done");

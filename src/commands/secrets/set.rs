@@ -10,14 +10,14 @@ use serde_json::{Map, Value as Json};
 
 use super::Place;
 use crate::address::{Address, hex};
-use crate::commands::history::{self, Under};
+use crate::commands::history::Under;
 use crate::commands::identity::{consent, locked};
 use crate::commands::session::{self, Session};
 use crate::commands::{Ended, Source, print};
 use crate::environment::nearest;
-use crate::history::Outcome;
 use crate::kind::Failure;
 use crate::kinds::secret::{Charset, Generate};
+use crate::rotation::ROLL;
 use crate::rotation::users::{self, User};
 use crate::secrets::{Runs, Seen, uses};
 
@@ -133,15 +133,7 @@ async fn set(place: &Place, address: &Address, arguments: &Arguments, value: Hid
     consent("Set it?", arguments.yes)?;
     let under = Under::way(again);
     let put = put(place, &seen.arn, &value).await;
-    let (project, environment) = (&place.desired.project, &place.desired.environment);
-    let record = match &put {
-        Ok(version) => history::Record {
-            versions: [(address.to_string(), version.clone())].into(),
-            ..under.ends(Outcome::Done, None)
-        },
-        Err(failure) => under.ends(Outcome::Failed, Some(format!("{address}: {}", history::cause(failure)))),
-    };
-    history::record(&place.session.aws, (project, environment), &record).await;
+    place.record(&under, address, put.as_ref().map(String::as_str)).await;
     let version = put?;
     print(&format!("{address} has version {version}."));
     after(place, &seen.arn, &users).await
@@ -239,8 +231,8 @@ async fn after(place: &Place, arn: &str, users: &[User]) -> Result<()> {
     for service in released {
         print(&format!("  or release it once more: infra bluegreen run {environment} {service} --again"));
     }
-    if place.desired.resources.contains_key(&Address::new("lambda_function", "roll")) {
-        print("The function `roll` starts new tasks for secrets that rotate only.");
+    if place.in_file(&Address::new("lambda_function", ROLL)) {
+        print(&format!("The function `{ROLL}` starts new tasks for secrets that rotate only."));
     }
     print(&format!("Afterwards: infra secrets status {environment}"));
     Ok(())

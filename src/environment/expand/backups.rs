@@ -38,15 +38,8 @@ pub(super) fn expand(to: &mut Expansion) {
 fn role(to: &mut Expansion, origin: &[&str]) -> Address {
     let partition = to.partition();
     let managed = |name: &str| format!("arn:{partition}:iam::aws:policy/service-role/{name}").into();
-    let role = IamRole {
-        name: None,
-        trust: policy::trust("backup.amazonaws.com"),
-        policies: [].into(),
-        attached: POLICIES.map(managed).to_vec(),
-        max_session_seconds: 3600,
-        permissions_boundary: None,
-        tags: Tags::new(),
-    };
+    let trust = policy::trust("backup.amazonaws.com");
+    let role = IamRole { attached: POLICIES.map(managed).to_vec(), ..IamRole::new(trust, Vec::new()) };
     to.add("backup", origin, &role)
 }
 

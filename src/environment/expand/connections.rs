@@ -1,19 +1,18 @@
 //! `network.endpoints` and `network.flow_logs`: ways to AWS that leave out the internet, and the log of connections.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::Expansion;
+use super::{Expansion, logs};
 use crate::address::Address;
 use crate::environment::network::{Nat, Network, Tier};
 use crate::environment::types::Duration;
 use crate::kinds::flow_log::{self, FlowLog, Traffic};
 use crate::kinds::iam_role::IamRole;
-use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::kinds::vpc_endpoint::{EndpointType, VpcEndpoint};
 use crate::policy;
 use crate::tags::Tags;
-use crate::value::{Arg, Output, Part, Template};
+use crate::value::Arg;
 
 /// The firewall of the interface endpoints.
 const FIREWALL: &str = "endpoints";
@@ -132,36 +131,20 @@ impl Expansion<'_> {
 /// A log group, the role by which AWS writes to it, and the flow log of the whole VPC.
 fn flow_logs(to: &mut Expansion, keep: Duration) {
     let origin = ["network", "flow_logs"];
-    let group = LogGroup {
-        name: Some(format!("/vpc/{}/{FLOW_LOGS}", to.name)),
-        retention_days: u32::try_from(keep.days()).ok(),
-        kms_key_arn: to.main_key(),
-        class: LogClass::Standard,
-        metric_filters: MetricFilters::new(),
-        tags: Tags::new(),
-    };
+    let group = logs::group(to, format!("/vpc/{}/{FLOW_LOGS}", to.name), u32::try_from(keep.days()).ok());
     let group = to.add(FLOW_LOGS, &origin, &group);
     let (partition, region, account) = (to.partition(), &to.file.region, &to.file.account);
-    let logs = format!("arn:{partition}:ec2:{region}:{account}:vpc-flow-log/*");
+    let flows = format!("arn:{partition}:ec2:{region}:{account}:vpc-flow-log/*");
     let trust = policy::allow(&["sts:AssumeRole"], policy::NO_RESOURCE).to("Service", ["vpc-flow-logs.amazonaws.com"]);
     let trust = trust.when("StringEquals", "aws:SourceAccount", [account.clone()]);
-    let arn = Part::Output(Output { of: group.clone(), name: "arn".to_owned() });
-    let streams = Arg::Reference(Template(vec![arn, Part::Text(":*".to_owned())]));
     let write = ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"];
     let find: [Arg<String>; 1] = ["*".into()];
     let write = policy::document([
-        policy::allow(&write, [streams]).sid("Write"),
+        policy::allow(&write, [logs::streams(&group)]).sid("Write"),
         policy::allow(&["logs:DescribeLogGroups"], find).sid("Find"),
     ]);
-    let role = IamRole {
-        name: None,
-        trust: policy::document([trust.when("ArnLike", "aws:SourceArn", [logs])]),
-        policies: BTreeMap::from([("write".to_owned(), write)]),
-        attached: Vec::new(),
-        max_session_seconds: 3600,
-        permissions_boundary: None,
-        tags: Tags::new(),
-    };
+    let trust = policy::document([trust.when("ArnLike", "aws:SourceArn", [flows])]);
+    let role = IamRole::new(trust, vec![("write", write)]);
     let role = to.add(FLOW_LOGS, &origin, &role);
     let log = FlowLog {
         resource_id: id(&Address::new("vpc", "main")),

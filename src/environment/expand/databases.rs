@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Expansion, rotation};
+use super::{Expansion, logs, rotation};
 use crate::address::Address;
 use crate::environment::databases::{Apply, Database, Engine, MAX_CONNECTIONS};
 use crate::environment::network::Tier;
@@ -10,7 +10,6 @@ use crate::environment::types::Scalar;
 use crate::kinds::db_instance::{self, DbInstance};
 use crate::kinds::db_parameter_group::DbParameterGroup;
 use crate::kinds::db_subnet_group::DbSubnetGroup;
-use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::tags::Tags;
 use crate::value::Arg;
@@ -24,15 +23,9 @@ pub(super) fn expand(to: &mut Expansion) {
         let subnets = subnets(to, name);
         let parameters = parameters(to, name, database);
         for log in database.logs() {
-            let group = LogGroup {
-                // RDS fixes this name.
-                name: Some(format!("/aws/rds/instance/{}/{}", to.aws_name(name, 63), log.name())),
-                retention_days: Some(LOG_DAYS),
-                kms_key_arn: to.main_key(),
-                class: LogClass::Standard,
-                metric_filters: MetricFilters::new(),
-                tags: Tags::new(),
-            };
+            // RDS fixes this name.
+            let group = format!("/aws/rds/instance/{}/{}", to.aws_name(name, 63), log.name());
+            let group = logs::group(to, group, Some(LOG_DAYS));
             to.add(format!("db-{name}-{}", log.name()), &["databases", name], &group);
         }
         let instance = instance(to, database, &firewall, &subnets, &parameters);

@@ -132,15 +132,7 @@ fn scheduler(to: &mut Expansion, jobs: &[Made]) {
     ]);
     let tag = policy::allow(&["ecs:TagResource"], [Arg::Reference(tasks)]).sid("Tags");
     let tag = tag.when("StringEquals", "ecs:CreateAction", ["RunTask"]);
-    let role = IamRole {
-        name: None,
-        trust,
-        policies: BTreeMap::from([("start".to_owned(), policy::document([run, pass, tag]))]),
-        attached: Vec::new(),
-        max_session_seconds: 3600,
-        permissions_boundary: None,
-        tags: Tags::new(),
-    };
+    let role = IamRole::new(trust, vec![("start", policy::document([run, pass, tag]))]);
     to.add("scheduler", &["jobs"], &role);
 }
 

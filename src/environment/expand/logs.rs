@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::Expansion;
 use crate::address::Address;
 use crate::environment::types::Scalar;
-use crate::kinds::log_group::{MetricFilter, MetricFilters};
+use crate::kinds::log_group::{LogClass, LogGroup, MetricFilter, MetricFilters};
 use crate::kinds::query_definition::QueryDefinition;
-use crate::value::Arg;
+use crate::policy::{self, Statement};
+use crate::tags::Tags;
+use crate::value::{Arg, Part, Template};
 
 /// The queries that come by themselves, and whether each is about requests alone.
 const QUERIES: [(&str, bool, &str); 3] = [
@@ -57,6 +59,24 @@ fn add(to: &mut Expansion, name: &str, origin: &[&str], services: &[String], que
     let group = |service: &String| Arg::output(&Address::new("log_group", service), "name");
     let log_groups = services.iter().map(group).collect();
     to.add(name, origin, &QueryDefinition { name: None, query: query.to_owned(), log_groups });
+}
+
+/// A log group that the environment's key encrypts.
+pub(super) fn group(to: &Expansion, name: String, retention_days: Option<u32>) -> LogGroup {
+    let (class, metric_filters, tags) = (LogClass::Standard, MetricFilters::new(), Tags::new());
+    LogGroup { name: Some(name), retention_days, kms_key_arn: to.main_key(), class, metric_filters, tags }
+}
+
+/// The ARN by which policies name the streams of a log group.
+pub(super) fn streams(group: &Address) -> Arg<String> {
+    let mut streams = Template::output(group, "arn");
+    streams.0.push(Part::Text(":*".to_owned()));
+    Arg::Reference(streams)
+}
+
+/// Lets a container or a function write to its log group.
+pub(super) fn writing(group: &Address) -> Statement {
+    policy::allow(&["logs:CreateLogStream", "logs:PutLogEvents"], [streams(group)]).sid("Logs")
 }
 
 /// What is counted in the log of a service.

@@ -2,21 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Expansion;
+use super::references::whole_secret;
+use super::{Expansion, functions};
 use crate::address::Address;
 use crate::environment::notifications::Receivers;
 use crate::kinds::event_rule::{self, EventRule};
-use crate::kinds::iam_role::IamRole;
 use crate::kinds::lambda_function::{Architecture, Code, LambdaFunction, Permission};
-use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use crate::kinds::sns_topic::SnsTopic;
 use crate::policy::{self, Policy, Statement};
 use crate::tags::Tags;
-use crate::value::{Arg, Output, Part, Template, Value};
+use crate::value::{Arg, Value};
 
 const CHAT: &str = include_str!("notifications/chat.py");
-/// The name of the function in AWS decides on the name of its log group.
-const FUNCTION_NAME_LIMIT: usize = 64;
 const TOPIC_NAME_LIMIT: usize = 256;
 /// Days for which the logs of the function are kept.
 const LOG_DAYS: u32 = 30;
@@ -111,15 +108,7 @@ pub(super) fn key_statements(to: &Expansion) -> Vec<Statement> {
 /// The function that posts to chats, with its log group and its role.
 fn chat(to: &mut Expansion, chats: &BTreeMap<&'static str, &Receivers>) -> Address {
     let origin = ["notifications"];
-    let logs = LogGroup {
-        name: Some(format!("/aws/lambda/{}", to.aws_name("chat", FUNCTION_NAME_LIMIT))),
-        retention_days: Some(LOG_DAYS),
-        kms_key_arn: to.main_key(),
-        class: LogClass::Standard,
-        metric_filters: MetricFilters::new(),
-        tags: Tags::new(),
-    };
-    let logs = to.add("lambda-chat", &origin, &logs);
+    let logs = functions::logs(to, "lambda-chat", "chat", LOG_DAYS, &origin);
     let mut environment: BTreeMap<String, Arg<String>> = BTreeMap::new();
     environment.insert("WATCHED".to_owned(), format!("{} {}", to.file.project, to.name).into());
     let mut secrets = BTreeSet::new();
@@ -127,7 +116,7 @@ fn chat(to: &mut Expansion, chats: &BTreeMap<&'static str, &Receivers>) -> Addre
     for (severity, receivers) in chats {
         let path = ["notifications", severity, "chat"];
         let secret = to.text(receivers.chat.as_ref().map(|chat| chat.as_str()).unwrap_or_default(), &path);
-        secrets.insert(whole(&secret));
+        secrets.insert(whole_secret(&secret));
         environment.insert(format!("CHAT_{}", severity.to_uppercase()), secret);
         if let Some(respond) = receivers.respond {
             environment.insert(format!("RESPOND_{}", severity.to_uppercase()), respond.to_string().into());
@@ -162,20 +151,14 @@ fn chat(to: &mut Expansion, chats: &BTreeMap<&'static str, &Receivers>) -> Addre
     to.add("chat", &origin, &function)
 }
 
-/// The function writes to its log group and reads the secrets of the chats. More it may not.
+/// The function reads the secrets of the chats. More it may not.
 fn role(
     to: &mut Expansion,
     logs: &Address,
     secrets: BTreeSet<Arg<String>>,
     chats: &BTreeMap<&'static str, &Receivers>,
 ) -> Address {
-    let streams =
-        Template(vec![Part::Output(Output { of: logs.clone(), name: "arn".to_owned() }), Part::Text(":*".to_owned())]);
-    let write = ["logs:CreateLogStream", "logs:PutLogEvents"];
-    let mut statements = vec![
-        policy::allow(&write, [Arg::Reference(streams)]).sid("Logs"),
-        policy::allow(&["secretsmanager:GetSecretValue"], secrets).sid("Addresses"),
-    ];
+    let mut statements = vec![policy::allow(&["secretsmanager:GetSecretValue"], secrets).sid("Addresses")];
     let mut keys: BTreeSet<Arg<String>> = to.main_key().into_iter().collect();
     for receivers in chats.values() {
         let text = receivers.chat.as_ref().map(|chat| chat.as_str()).unwrap_or_default();
@@ -186,24 +169,7 @@ fn role(
     if !keys.is_empty() {
         statements.push(policy::allow(&["kms:Decrypt"], keys).sid("Keys"));
     }
-    let role = IamRole {
-        name: None,
-        trust: policy::trust("lambda.amazonaws.com"),
-        policies: BTreeMap::from([("own".to_owned(), policy::document(statements))]),
-        attached: Vec::new(),
-        max_session_seconds: 3600,
-        permissions_boundary: None,
-        tags: Tags::new(),
-    };
-    to.add("lambda-chat", &["notifications"], &role)
-}
-
-/// The ARN of a secret, without the key of it that the function takes.
-fn whole(secret: &Arg<String>) -> Arg<String> {
-    match secret {
-        Arg::Reference(template) => Arg::Reference(Template(template.0.iter().take(1).cloned().collect())),
-        Arg::Known(arn) => Arg::Known(arn.splitn(8, ':').take(7).collect::<Vec<_>>().join(":")),
-    }
+    functions::role(to, "lambda-chat", logs, statements, &["notifications"])
 }
 
 /// Rules for what goes wrong by itself.
@@ -248,21 +214,13 @@ fn rule(
     });
     pattern["resources"] = begins.collect();
     let topic = Arg::output(&Address::new("sns_topic", severity), "arn");
-    let target = event_rule::Target {
-        name: severity.to_owned(),
-        arn: topic,
-        role_arn: None,
-        input: None,
-        transform: None,
-        dead_letter_arn: None,
-    };
     let rule = EventRule {
         name: None,
         description: description.to_owned(),
         event_pattern: Some(event_rule::Json(Value::from(pattern))),
         schedule: None,
         enabled: true,
-        targets: vec![target],
+        targets: vec![event_rule::Target::new(severity, topic)],
         tags: Tags::new(),
     };
     to.add(name, &["notifications"], &rule);

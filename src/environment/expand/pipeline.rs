@@ -1,8 +1,6 @@
 //! `pipeline`: the roles that workflows of GitHub assume. GitHub signs a token that says which repository, and which branch
 //! or environment of it, a job belongs to; the roles trust exactly those.
 
-use std::collections::BTreeMap;
-
 use super::Expansion;
 use super::registries::repository_name;
 use crate::environment::pipeline::Github;
@@ -34,13 +32,8 @@ pub(super) fn expand(to: &mut Expansion) {
         format!("arn:{}:iam::{}:oidc-provider/{ISSUER}", to.partition(), to.file.account).into()
     };
     let role = |subjects: Vec<String>, name: &str, statements: Vec<Statement>| IamRole {
-        name: None,
-        trust: trust(&provider, subjects),
-        policies: BTreeMap::from([(name.to_owned(), policy::document(statements))]),
-        attached: Vec::new(),
         max_session_seconds: SESSION,
-        permissions_boundary: None,
-        tags: Tags::new(),
+        ..IamRole::new(trust(&provider, subjects), vec![(name, policy::document(statements))])
     };
     let github = &pipeline.github;
     let deploy = role(subjects(github), "release", releasing(to));

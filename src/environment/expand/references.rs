@@ -8,6 +8,7 @@ use crate::environment::secrets::Part as SecretPart;
 use crate::environment::words::list;
 use crate::environment::{EnvironmentFile, Piece, nearest, references};
 use crate::kinds;
+use crate::kinds::secret;
 use crate::value::{Arg, Output, Part, Template};
 
 /// What the secret of a database's application holds.
@@ -340,5 +341,16 @@ pub(super) fn joined(parts: Vec<Part>) -> Arg<String> {
             merged.push(last);
             Arg::Reference(Template(merged))
         }
+    }
+}
+
+/// The ARN of a secret, without the key of it that a task or a function takes.
+pub(super) fn whole_secret(value: &Arg<String>) -> Arg<String> {
+    match value {
+        Arg::Reference(template) => match template.0.first() {
+            Some(output @ Part::Output(_)) => Arg::Reference(Template(vec![output.clone()])),
+            _ => value.clone(),
+        },
+        Arg::Known(arn) => Arg::Known(secret::whole_arn(arn)),
     }
 }

@@ -3,29 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Expansion;
+use super::{Expansion, functions};
 use crate::address::Address;
 use crate::environment::databases::{Database, Engine};
 use crate::environment::network::{Nat, Network, Tier};
 use crate::environment::types::Duration;
 use crate::kinds::event_rule::{self, EventRule};
-use crate::kinds::iam_role::IamRole;
 use crate::kinds::lambda_function::{Architecture, Code, LambdaFunction, Permission};
-use crate::kinds::log_group::{LogClass, LogGroup, MetricFilters};
 use crate::kinds::secret::{self, Secret};
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::policy::{self, Statement};
-use crate::rotation::{self, variables};
+use crate::rotation::credentials::Pair;
+use crate::rotation::{self, ROLL, USER, variables};
 use crate::tags::Tags;
 use crate::value::{Arg, Output, Part, Template, Value};
 
-/// The two users that alternate.
-const USER: &str = "app";
-const CLONE: &str = "app_clone";
-const FUNCTION_NAME_LIMIT: usize = 64;
 const LOG_DAYS: u32 = 90;
-/// The name of the function that rolls services.
-pub(super) const ROLL: &str = "roll";
 
 /// The secret of the application's user of a database.
 pub(super) fn secret(database: &str) -> Address {
@@ -63,7 +56,7 @@ fn check(to: &mut Expansion, name: &str, database: &Database) {
     };
     let (message, help) = if database.engine != Engine::Postgres {
         ("only passwords of postgres can rotate".to_owned(), "take it out")
-    } else if [USER, CLONE].contains(&database.username.as_str()) {
+    } else if Pair::of(&database.username).is_ok_and(|pair| pair.base == USER) {
         let message = format!("the superuser is called `{}`, as the application's user is", database.username);
         (message, "write another `username`")
     } else if to.file.network.as_ref().is_some_and(cut_off) {
@@ -123,7 +116,6 @@ fn rotator(to: &mut Expansion, name: &str, database: &Database) {
         tags: Tags::new(),
     };
     let firewall = to.add(firewall_of(name).name, &origin, &firewall);
-    let logs = logs(to, &label, &origin);
     let own = Arg::output(&secret(name), "arn");
     let master = Arg::output(&Address::new("db_instance", name), "master_secret_arn");
     let write = [
@@ -163,14 +155,13 @@ fn rotator(to: &mut Expansion, name: &str, database: &Database) {
         security_groups: [Arg::output(&firewall, "id")].into(),
         permissions: vec![Permission::service("rotation", "secretsmanager.amazonaws.com", own)],
     };
-    part.add(to, &logs, &origin);
+    part.add(to, &origin);
 }
 
 /// The function that rolls services: by a rule when a secret has rotated, and by another one again and again, since a call
 /// may come while a release of a service is under way, which it leaves alone.
 fn roller(to: &mut Expansion, secrets: &[Address], database: &str) {
     let origin = ["databases", database];
-    let logs = logs(to, ROLL, &origin);
     let arns: BTreeSet<Arg<String>> = secrets.iter().map(|secret| Arg::output(secret, "arn")).collect();
     let mut listed = Vec::new();
     for (at, secret) in secrets.iter().enumerate() {
@@ -217,7 +208,7 @@ fn roller(to: &mut Expansion, secrets: &[Address], database: &str) {
         security_groups: BTreeSet::new(),
         permissions: [ROLL, &again].map(|name| Permission::service(name, "events.amazonaws.com", rule(name))).into(),
     };
-    let function = part.add(to, &logs, &origin);
+    let function = part.add(to, &origin);
     let prefix = arn("secretsmanager", &format!("secret:{}-{}-", to.file.project, to.name));
     let pattern = serde_json::json!({
         "source": ["aws.secretsmanager"],
@@ -230,37 +221,17 @@ fn roller(to: &mut Expansion, secrets: &[Address], database: &str) {
     for (name, description, event_pattern, schedule) in
         [(ROLL, rotated, pattern, None), (&again, forgotten, None, Some("rate(15 minutes)".to_owned()))]
     {
-        let target = event_rule::Target {
-            name: ROLL.to_owned(),
-            arn: Arg::output(&function, "arn"),
-            role_arn: None,
-            input: None,
-            transform: None,
-            dead_letter_arn: None,
-        };
         let rule = EventRule {
             name: None,
             description: description.to_owned(),
             event_pattern,
             schedule,
             enabled: true,
-            targets: vec![target],
+            targets: vec![event_rule::Target::new(ROLL, Arg::output(&function, "arn"))],
             tags: Tags::new(),
         };
         to.add(name, &origin, &rule);
     }
-}
-
-fn logs(to: &mut Expansion, label: &str, origin: &[&str]) -> Address {
-    let group = LogGroup {
-        name: Some(format!("/aws/lambda/{}", to.aws_name(label, FUNCTION_NAME_LIMIT))),
-        retention_days: Some(LOG_DAYS),
-        kms_key_arn: to.main_key(),
-        class: LogClass::Standard,
-        metric_filters: MetricFilters::new(),
-        tags: Tags::new(),
-    };
-    to.add(label, origin, &group)
 }
 
 /// What the two functions do not share.
@@ -276,24 +247,9 @@ struct Function {
 }
 
 impl Function {
-    fn add(self, to: &mut Expansion, logs: &Address, origin: &[&str]) -> Address {
-        let streams = Template(vec![
-            Part::Output(Output { of: logs.clone(), name: "arn".to_owned() }),
-            Part::Text(":*".to_owned()),
-        ]);
-        let write = ["logs:CreateLogStream", "logs:PutLogEvents"];
-        let mut statements = vec![policy::allow(&write, [Arg::Reference(streams)]).sid("Logs")];
-        statements.extend(self.statements);
-        let role = IamRole {
-            name: None,
-            trust: policy::trust("lambda.amazonaws.com"),
-            policies: BTreeMap::from([("own".to_owned(), policy::document(statements))]),
-            attached: Vec::new(),
-            max_session_seconds: 3600,
-            permissions_boundary: None,
-            tags: Tags::new(),
-        };
-        let role = to.add(&self.label, origin, &role);
+    fn add(self, to: &mut Expansion, origin: &[&str]) -> Address {
+        let logs = functions::logs(to, &self.label, &self.label, LOG_DAYS, origin);
+        let role = functions::role(to, &self.label, &logs, self.statements, origin);
         let package = to.file.rotation.as_ref().and_then(|rotation| rotation.package.clone());
         let function = LambdaFunction {
             name: None,
@@ -312,7 +268,7 @@ impl Function {
             role_arn: Arg::output(&role, "arn"),
             subnets: self.subnets,
             security_groups: self.security_groups,
-            log_group: Some(Arg::output(logs, "name")),
+            log_group: Some(Arg::output(&logs, "name")),
             tracing: false,
             reserved_concurrency: None,
             permissions: self.permissions,

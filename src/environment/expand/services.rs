@@ -18,7 +18,7 @@ use crate::environment::services::{Architecture, Service};
 use crate::environment::types::Text;
 use crate::kinds::ecs_cluster::{EcsCluster, Insights};
 use crate::kinds::ecs_service::{self, CircuitBreaker, EcsService, Endpoint, LoadBalancer, Propagate, ServiceConnect};
-use crate::kinds::log_group::{LogClass, LogGroup};
+use crate::kinds::log_group::LogGroup;
 use crate::kinds::namespace::Namespace;
 use crate::kinds::security_group::{Peer, Rule, SecurityGroup};
 use crate::kinds::task_container::{Container, Log};
@@ -73,14 +73,8 @@ pub(super) fn expand(to: &mut Expansion) {
 
 /// Where the output of a service goes, or of a job that has all of its own.
 pub(super) fn log_group(to: &mut Expansion, name: &str, folder: &str, origin: [&str; 2]) -> Address {
-    let group = LogGroup {
-        name: Some(format!("/ecs/{}/{folder}", to.name)),
-        retention_days: Some(to.file.logs.days()),
-        kms_key_arn: to.main_key(),
-        class: LogClass::Standard,
-        metric_filters: logs::filters(to, name),
-        tags: Tags::new(),
-    };
+    let group = logs::group(to, format!("/ecs/{}/{folder}", to.name), Some(to.file.logs.days()));
+    let group = LogGroup { metric_filters: logs::filters(to, name), ..group };
     to.add(name, &origin, &group)
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::Aws;
 use crate::kind::{Class, Problem, Result};
-use crate::rotation::{CURRENT, PENDING};
+use crate::rotation::{PENDING, stages};
 use crate::value::Arg;
 
 const MOST_DAYS: u32 = 1000;
@@ -40,23 +40,7 @@ impl Rotation {
 /// Whether the first rotation is not done: until then, its function may not have made what the value speaks of.
 pub fn begins(secret: &DescribeSecretOutput) -> bool {
     let never = secret.rotation_enabled() == Some(true) && secret.last_rotated_date().is_none();
-    never && unfinished(secret).is_some()
-}
-
-/// The version that a rotation has begun and not made current.
-fn unfinished(secret: &DescribeSecretOutput) -> Option<&str> {
-    version(secret, PENDING).filter(|pending| version(secret, CURRENT) != Some(pending))
-}
-
-/// The version whose value readers get.
-pub fn current(secret: &DescribeSecretOutput) -> Option<&str> {
-    version(secret, CURRENT)
-}
-
-fn version<'a>(secret: &'a DescribeSecretOutput, wanted: &str) -> Option<&'a str> {
-    let mut versions = secret.version_ids_to_stages.iter().flatten();
-    let has = |(_, stages): &(&String, &Vec<String>)| stages.iter().any(|stage| stage == wanted);
-    versions.find(has).map(|(version, _)| version.as_str())
+    never && stages::unfinished(secret).is_some()
 }
 
 pub fn wait(secret: &DescribeSecretOutput) -> String {
@@ -93,7 +77,7 @@ pub async fn change(aws: &Aws, id: &str, old: Option<&Rotation>, new: Option<&Ro
 /// Takes its stage from a version that a rotation has left behind, which would be in the way of the next one.
 async fn give_up(aws: &Aws, id: &str) -> Result<()> {
     let Some(secret) = super::look(aws, id).await? else { return Ok(()) };
-    let Some(version) = unfinished(&secret) else { return Ok(()) };
+    let Some(version) = stages::unfinished(&secret) else { return Ok(()) };
     let request = aws.secrets().update_secret_version_stage().secret_id(id).version_stage(PENDING);
     let request = request.remove_from_version_id(version);
     aws.call("secretsmanager:UpdateSecretVersionStage", request.send()).await.map(drop)

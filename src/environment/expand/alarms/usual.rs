@@ -13,6 +13,7 @@ use crate::environment::types::Duration;
 use crate::kinds::metric_alarm::MissingData;
 use crate::kinds::metric_query::{Metric, Query};
 use crate::kinds::task_definition::Owner;
+use crate::rotation::ROLL;
 use crate::value::Arg;
 
 const GB: f64 = 1024.0 * 1024.0 * 1024.0;
@@ -180,7 +181,7 @@ fn roll(first: &str) -> Alarm {
         page: "rotation".to_owned(),
         about: "Services that could not be brought to a new version of their secret".to_owned(),
         severity: Severity::Error,
-        ..failures(first, "rotation-roll".to_owned(), rotation::ROLL)
+        ..failures(first, "rotation-roll".to_owned(), ROLL)
     }
 }
 

@@ -10,7 +10,6 @@ use crate::environment::types::Duration;
 use crate::kinds::ecs_service::{self as kind, CircuitBreaker, EcsService, Pause, Shift, Stage, TrafficStep};
 use crate::kinds::iam_role::IamRole;
 use crate::policy;
-use crate::tags::Tags;
 use crate::value::{Arg, Value};
 
 /// What lets ECS change target groups and listener rules.
@@ -20,15 +19,8 @@ const PAUSE: u32 = 20_160;
 
 pub(super) fn expand(to: &mut Expansion, name: &str, service: &Service, shape: &Shape, groups: [Address; 2]) {
     let origin = ["services", name];
-    let role = IamRole {
-        name: None,
-        trust: policy::trust("ecs.amazonaws.com"),
-        policies: [].into(),
-        attached: vec![format!("arn:{}:iam::aws:policy/{POLICY}", to.partition()).into()],
-        max_session_seconds: 3600,
-        permissions_boundary: None,
-        tags: Tags::new(),
-    };
+    let attached = vec![format!("arn:{}:iam::aws:policy/{POLICY}", to.partition()).into()];
+    let role = IamRole { attached, ..IamRole::new(policy::trust("ecs.amazonaws.com"), Vec::new()) };
     let role = to.add(format!("{name}-balancing"), &origin, &role);
     let [group, alternate] = groups;
     let rule = |name: String| Arg::output(&Address::new("listener_rule", name), "arn");

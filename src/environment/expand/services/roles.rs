@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
-use crate::environment::expand::{Expansion, tracing};
+use crate::environment::expand::references::whole_secret;
+use crate::environment::expand::{Expansion, logs, tracing};
 use crate::environment::services::{Effect, Service};
 use crate::kinds::iam_role::IamRole;
-use crate::policy::{self, Policy, Statement};
-use crate::tags::Tags;
-use crate::value::{Arg, Part, Template};
+use crate::policy::{self, Statement};
+use crate::value::Arg;
 
 /// The role for ECS and the role of the containers.
 pub(super) fn expand(
@@ -18,24 +18,15 @@ pub(super) fn expand(
     (secrets, image, logs): (&BTreeMap<String, Arg<String>>, &Arg<String>, &Address),
     origin: [&str; 2],
 ) -> (Address, Address) {
-    let role = |policies: BTreeMap<String, Policy>| IamRole {
-        name: None,
-        trust: policy::trust("ecs-tasks.amazonaws.com"),
-        policies,
-        attached: Vec::new(),
-        max_session_seconds: 3600,
-        permissions_boundary: None,
-        tags: Tags::new(),
-    };
+    let role = |policies| IamRole::new(policy::trust("ecs-tasks.amazonaws.com"), policies);
     let start = policy::document(starting(to, service, secrets, image, logs));
-    let execution = role(BTreeMap::from([("start".to_owned(), start)]));
+    let execution = role(vec![("start", start)]);
     let execution = to.add(format!("{name}-execution"), &origin, &execution);
     let mut own = own(to, service, origin);
     if to.traced(service) {
         own.push(tracing::statement());
     }
-    let policies =
-        if own.is_empty() { BTreeMap::new() } else { BTreeMap::from([("own".to_owned(), policy::document(own))]) };
+    let policies = if own.is_empty() { Vec::new() } else { vec![("own", policy::document(own))] };
     let task = to.add(format!("{name}-task"), &origin, &role(policies));
     (execution, task)
 }
@@ -48,12 +39,7 @@ fn starting(
     image: &Arg<String>,
     logs: &Address,
 ) -> Vec<Statement> {
-    let streams = Template(vec![
-        Part::Output(crate::value::Output { of: logs.clone(), name: "arn".to_owned() }),
-        Part::Text(":*".to_owned()),
-    ]);
-    let write = ["logs:CreateLogStream", "logs:PutLogEvents"];
-    let mut statements = vec![policy::allow(&write, [Arg::Reference(streams)]).sid("Logs")];
+    let mut statements = vec![logs::writing(logs)];
     if let Some(repository) = repository(image, to.partition()) {
         let pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
         let everything: [Arg<String>; 1] = ["*".into()];
@@ -112,18 +98,6 @@ fn keys_of(to: &mut Expansion, service: &Service) -> Vec<Arg<String>> {
     keys.into_iter().filter(|key| !matches!(key, Arg::Known(key) if !key.starts_with("arn:"))).collect()
 }
 
-/// The ARN of a secret, without the key that ECS takes out of it.
-fn whole_secret(value: &Arg<String>) -> Arg<String> {
-    match value {
-        Arg::Reference(template) => match template.0.first() {
-            Some(output @ Part::Output(_)) => Arg::Reference(Template(vec![output.clone()])),
-            _ => value.clone(),
-        },
-        // arn:aws:secretsmanager:region:account:secret:name, and then key, stage and version.
-        Arg::Known(arn) => Arg::Known(arn.splitn(8, ':').take(7).collect::<Vec<_>>().join(":")),
-    }
-}
-
 /// The ARN of the repository of an image in ECR.
 fn repository(image: &Arg<String>, partition: &str) -> Option<Arg<String>> {
     let image = match image {
@@ -166,6 +140,7 @@ fn own(to: &mut Expansion, service: &Service, [section, name]: [&str; 2]) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::{Part, Template};
 
     #[test]
     fn an_image_in_ecr_leads_to_its_repository() {
@@ -192,12 +167,6 @@ mod tests {
         assert_eq!(repository(&image("url"), "aws"), Some(Arg::output(&api, "arn")));
         let other = Arg::output(&Address::new("secret", "api"), "arn");
         assert_eq!(repository(&other, "aws"), None);
-    }
-
-    #[test]
-    fn a_role_reads_the_whole_secret_of_which_a_task_takes_a_key() {
-        let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt-AbCdEf";
-        assert_eq!(whole_secret(&format!("{arn}:key::").into()), arn.into());
     }
 
     #[test]
