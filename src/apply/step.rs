@@ -26,7 +26,7 @@ const VISIBILITY: Duration = Duration::from_secs(120);
 /// How long to look for what an unanswered create may have made, before it is tried again.
 const LOOK: Duration = Duration::from_secs(30);
 /// How long to look whether what is there already is ours.
-const GLANCE: Duration = Duration::from_secs(3);
+const GLANCE: Duration = Duration::from_secs(10);
 /// Tries of a call whose answer was lost, beyond the SDK's own.
 const UNANSWERED_TRIES: u32 = 3;
 
@@ -196,22 +196,25 @@ impl Run {
             self.context.guard.check()?;
             driver.create(fields, &self.making).await
         };
-        for _ in 1..UNANSWERED_TRIES {
+        let mut tries = UNANSWERED_TRIES;
+        loop {
+            tries -= 1;
             match self.retry_busy(create).await {
                 Err(failure) if failure.class == Class::Unanswered => {
                     self.waiting(format!("a look at what a lost answer made ({})", failure.code));
-                    if let Some(id) = self.find(driver, LOOK).await? {
-                        return Ok(id);
+                    match self.find(driver, LOOK).await? {
+                        Some(id) => return Ok(id),
+                        None if tries == 0 => return Err(failure),
+                        None => {}
                     }
                 }
-                // The SDK may have tried again by itself after an answer was lost.
+                // The SDK may have tried again by itself after an answer was lost, and AWS not shown yet whose it is.
                 Err(failure) if failure.is_duplicate() => {
                     return self.find(driver, GLANCE).await?.ok_or(failure);
                 }
                 other => return other,
             }
         }
-        self.retry_busy(create).await
     }
 
     /// Looks for that long. The last look begins when the time is over: one that was slow may show what was there before.

@@ -66,7 +66,7 @@ impl Failure {
     #[must_use]
     pub fn is_duplicate(&self) -> bool {
         let says = |part: &str| self.code.contains(part) || self.message.contains(part);
-        ["AlreadyExist", "already exist", "Duplicate"].into_iter().any(says)
+        ["AlreadyExist", "already exist", "Duplicate", "NameTaken"].into_iter().any(says)
     }
 }
 

@@ -31,7 +31,7 @@ fn taken(operation: &str, kind: &str, name: &str, owner: Option<String>) -> Fail
         owner.map_or_else(|| "nothing says that it is ours".to_owned(), |owner| format!("it belongs to {owner}"));
     let kind = kind.replace('_', " ");
     let message = format!(
-        "a {kind} named {name} exists, and {owner}: give this one another `name`, delete the other, or take it over \
+        "the {kind} {name} exists, and {owner}: give this one another `name`, delete the other, or take it over \
          with `infra adopt`"
     );
     Failure::new(operation, "NameTaken", message)

@@ -343,7 +343,7 @@ impl Driver for Late {
         let work = async move {
             let same = |live: &Live<Fields>| live.identity == making.identity && !live.deposed;
             if !info.nameless && cloud.truth.lock().unwrap().live.values().any(same) {
-                return Err(Failure::new("simulation", "AlreadyExists", "there is one of this name"));
+                return Err(Failure::new("simulation", "NameTaken", "there is one of this name"));
             }
             let id = world.create(&fields, &making).await?;
             cloud.made(info, &id, &making.identity.address);
