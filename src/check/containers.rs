@@ -16,6 +16,16 @@ pub(super) const RULES: &[Rule] = &[
         find: plain_secret,
     },
     Rule {
+        code: "superuser_in_service",
+        severity: Severity::Warning,
+        what: "A service logs in as the superuser of a database",
+        why: "RDS changes that password every seven days and tells no task of it, so that new connections fail until the \
+              next deployment; and whoever gets into the service may do anything to the data",
+        remedy: "set `rotation: 30d` on the database, and use `${databases.NAME.app.username}` and `.app.password`: services \
+                 are then rolled after each change",
+        find: superuser_in_service,
+    },
+    Rule {
         code: "unpinned_image",
         severity: Severity::Warning,
         what: "The file names an image by the tag `latest`, or by no tag where no release chooses one",
@@ -84,6 +94,26 @@ fn plain_secret(context: &Context) -> Vec<Hit> {
                     hits.push(Hit::new(resource, path, message).hidden());
                 }
             });
+        }
+    }
+    hits
+}
+
+fn superuser_in_service(context: &Context) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for (resource, task) in context.each::<TaskDefinition>() {
+        for (at, container) in task.containers.iter().enumerate() {
+            let password = container.secrets.iter().find_map(|(name, value)| match value {
+                Arg::Reference(template) => {
+                    let output = template.references().find(|output| output.name == "master_secret_arn")?;
+                    Some((name, &output.of.name))
+                }
+                Arg::Known(_) => None,
+            });
+            if let Some((name, database)) = password {
+                let message = format!("{name} is of the superuser of the database {database}");
+                hits.push(Hit::new(resource, &format!("containers.{at}.secrets"), message).near(&["secrets"]));
+            }
         }
     }
     hits

@@ -34,11 +34,10 @@ async fn an_error_stops_and_an_allowance_lets_pass() {
         0
     );
 
-    let allow = "allow: { db_instance.main: [no_backups: it holds a copy] }\n\nsecrets:\n";
-    site.edit("production", "\nsecrets:\n", &format!("\n{allow}"));
+    site.edit("production", "\nallow:\n", "\nallow:\n  db_instance.main: [no_backups: it holds a copy]\n");
     let said = site.infra("validate production").await.well();
     assert!(
-        said.stderr.contains("1 finding is allowed by the file") && !said.stderr.contains("no_backups"),
+        said.stderr.contains("2 findings are allowed by the file") && !said.stderr.contains("no_backups"),
         "{said:?}"
     );
     let said = site.infra("plan production --format json").await.well();
