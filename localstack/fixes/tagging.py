@@ -4,9 +4,12 @@ from moto.core.resource_tagging import TaggedResource
 from moto.core.responses import ActionResult
 from moto.ec2.models import EC2Backend
 from moto.rds.models import RDSBackend
+from moto.resourcegroupstaggingapi.models import ResourceGroupsTaggingAPIBackend
 from moto.resourcegroupstaggingapi.responses import ResourceGroupsTaggingAPIResponse
 
 from .patch import around
+
+ANSWERED = {}  # what a token was answered with
 
 
 @around(RDSBackend, "iter_tagged_resources")
@@ -52,3 +55,13 @@ def last_page(original, self):
     """The last page has an empty token."""
     result = original(self).result
     return ActionResult({**result, "PaginationToken": result.get("PaginationToken") or ""})
+
+
+@around(ResourceGroupsTaggingAPIBackend, "get_resources")
+def again(original, self, pagination_token=None, **keywords):
+    """A token holds for 15 minutes: whoever has lost the answer gets it again."""
+    if not pagination_token:
+        return original(self, **keywords)
+    if pagination_token not in ANSWERED:
+        ANSWERED[pagination_token] = original(self, pagination_token=pagination_token, **keywords)
+    return ANSWERED[pagination_token]
