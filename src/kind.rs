@@ -433,10 +433,13 @@ impl<K: Kind> Driver for OnAws<K> {
     }
 
     async fn delete(&self, live: &Live<Fields>) -> Result<()> {
-        match K::delete(&self.aws, &typed_live(live)?).await {
-            Err(failure) if failure.class == Class::NotFound => Ok(()),
-            other => other,
-        }
+        let failure = match K::delete(&self.aws, &typed_live(live)?).await {
+            Err(failure) if failure.class == Class::NotFound => return Ok(()),
+            Err(failure) if failure.class == Class::Fatal => failure,
+            other => return other,
+        };
+        // Services have many words for what an earlier try of the SDK has deleted, whose answer was lost.
+        if matches!(self.poll(&live.id).await, Ok(Progress::Gone)) { Ok(()) } else { Err(failure) }
     }
 
     async fn tag(&self, live: &Live<Fields>, set: &Tags, gone: &[String]) -> Result<()> {

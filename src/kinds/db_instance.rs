@@ -270,6 +270,8 @@ impl Kind for DbInstance {
         }
         match answer {
             Err(failure) if failure.message.contains("already being deleted") => Ok(()),
+            // The snapshot has the name of this second: the SDK has tried again by itself after an answer was lost.
+            Err(failure) if failure.code == "DBSnapshotAlreadyExists" => Ok(()),
             other => other,
         }
     }

@@ -103,10 +103,17 @@ impl Kind for IpSet {
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         let (name, id) = waf::name_and_id(&live.id);
         if self.addresses != live.spec.addresses {
-            let token = token(aws, &live.id).await?;
-            let request = aws.waf().update_ip_set().name(name).id(id).scope(WafScope::Regional).lock_token(token);
-            let request = request.set_addresses(Some(self.addresses.iter().cloned().collect()));
-            aws.call("waf:UpdateIPSet", request.send()).await?;
+            let now = get(aws, &live.id).await?;
+            // A try whose answer was lost may have done it, after which its token is refused.
+            if now
+                .ip_set()
+                .is_none_or(|set| set.addresses().iter().collect::<BTreeSet<_>>() != self.addresses.iter().collect())
+            {
+                let request = aws.waf().update_ip_set().name(name).id(id).scope(WafScope::Regional);
+                let request = request.set_lock_token(now.lock_token);
+                let request = request.set_addresses(Some(self.addresses.iter().cloned().collect()));
+                aws.call("waf:UpdateIPSet", request.send()).await?;
+            }
         }
         let (set, gone) = tags::change(&live.identity, &live.spec.tags, &self.tags);
         waf::write_tags(aws, &live.id, &set, gone).await

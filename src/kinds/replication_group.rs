@@ -216,10 +216,12 @@ impl Kind for ReplicationGroup {
         let request = request.set_final_snapshot_identifier(snapshot.then_some(name));
         match aws.call("elasticache:DeleteReplicationGroup", request.send()).await {
             // A try before this one has begun it.
-            Err(failure) if failure.class == Class::Busy => match read::describe(aws, &live.id).await?.status() {
-                Some("deleting") => Ok(()),
-                _ => Err(failure),
-            },
+            Err(failure) if failure.class == Class::Busy || failure.code == "SnapshotAlreadyExistsFault" => {
+                match read::describe(aws, &live.id).await?.status() {
+                    Some("deleting") => Ok(()),
+                    _ => Err(failure),
+                }
+            }
             other => other.map(drop),
         }
     }

@@ -128,11 +128,17 @@ impl Kind for WebAcl {
     async fn update(&self, aws: &Aws, live: &Live<Self>) -> Result<()> {
         let was = &live.spec;
         if (&self.rules, self.default_action) != (&was.rules, was.default_action) {
-            let (name, id) = waf::name_and_id(&live.id);
-            let request = aws.waf().update_web_acl().name(name).id(id).scope(WafScope::Regional);
-            let request = request.lock_token(get(aws, &live.id).await?.1);
-            let request = request.default_action(self.default_action.to_aws()).set_rules(Some(self.rules_for_aws()?));
-            aws.call("waf:UpdateWebACL", request.visibility_config(rule::visibility(name)?).send()).await?;
+            let (now, token) = get(aws, &live.id).await?;
+            let mut now = Self::from_live(now, Vec::new(), Tags::new());
+            now.normalize();
+            // A try whose answer was lost may have done it, after which its token is refused.
+            if (&self.rules, self.default_action) != (&now.rules, now.default_action) {
+                let (name, id) = waf::name_and_id(&live.id);
+                let request = aws.waf().update_web_acl().name(name).id(id).scope(WafScope::Regional);
+                let request = request.lock_token(token).default_action(self.default_action.to_aws());
+                let request = request.set_rules(Some(self.rules_for_aws()?));
+                aws.call("waf:UpdateWebACL", request.visibility_config(rule::visibility(name)?).send()).await?;
+            }
         }
         for arn in self.resources.iter().filter(|arn| !was.resources.contains(arn)) {
             associate(aws, live, arn.get()?).await?;

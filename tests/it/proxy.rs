@@ -21,6 +21,8 @@ use tokio::sync::{Notify, Semaphore};
 pub struct Call {
     pub service: String,
     pub operation: String,
+    /// The how-manieth time the SDK sends it, from 1.
+    pub attempt: usize,
     pub status: u16,
 }
 
@@ -257,7 +259,8 @@ fn identify(parts: &hyper::http::request::Parts, body: &[u8]) -> Call {
         Some(operation) => operation.to_owned(),
         None => format!("{} {}", parts.method, place(&service, &parts.uri)),
     };
-    Call { service, operation, status: 0 }
+    let attempt = header("amz-sdk-request").split("; ").find_map(|part| part.strip_prefix("attempt=")?.parse().ok());
+    Call { service, operation, attempt: attempt.unwrap_or(1), status: 0 }
 }
 
 /// What a path is about, without the names and ids in it. Of a bucket, the query says it.

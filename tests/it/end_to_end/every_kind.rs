@@ -47,6 +47,50 @@ fn apply_it() -> String {
     format!("apply {} --yes", *ENVIRONMENT)
 }
 
+/// The file with something else in nearly each kind that can change in place.
+fn changed() -> String {
+    let mut text = FILE.to_owned();
+    for (old, new) in [
+        ("rotation: true", "rotation: false"),
+        ("Set by hand", "Set by somebody"),
+        ("retention_days: 7", "retention_days: 14"),
+        ("display_name: acme", "display_name: shop"),
+        ("logging: true", "logging: false"),
+        ("dns_hostnames: true", "dns_hostnames: false"),
+        ("ports: 443", "ports: 8443"),
+        ("logs:PutLogEvents", "logs:CreateLogStream"),
+        ("client_ids: [sts.amazonaws.com]", "client_ids: [sts.amazonaws.com, shop]"),
+        ("ttl: 300", "ttl: 60"),
+        ("status: 404", "status: 503"),
+        ("hosts: [example.com]", "hosts: [www.example.com]"),
+        ("192.0.2.0/24", "198.51.100.0/24"),
+        ("action: block", "action: count"),
+        ("memory: 512", "memory: 1024"),
+        ("desired_count: 1", "desired_count: 2"),
+        ("target: 60", "target: 70"),
+        ("cron(30 1", "cron(45 1"),
+        ("return event", "return None"),
+        ("source: [aws.ecr]", "source: [aws.ecs]"),
+        ("log_connections: \"1\"", "log_connections: \"0\""),
+        ("storage_gb: 20", "storage_gb: 30"),
+        ("cache.t4g.micro", "cache.t4g.small"),
+        ("delete_after_days: 7", "delete_after_days: 14"),
+        ("threshold: 90", "threshold: 80"),
+        ("body: { widgets: [] }", "body: { widgets: [], start: -PT3H }"),
+        ("status >= 500", "status >= 400"),
+        ("fixed_rate: 0.05", "fixed_rate: 0.1"),
+        ("acme-api", "acme-web"),
+    ] {
+        assert!(text.contains(old), "{old}");
+        text = text.replacen(old, new, 1);
+    }
+    text
+}
+
+fn destroy_it() -> String {
+    format!("destroy {0} --confirm {0}", *ENVIRONMENT)
+}
+
 /// What is there after an apply that nothing disturbs: of ours, and in the account as a whole.
 async fn calm() -> (Vec<String>, Vec<String>) {
     let site = site().await;
@@ -166,7 +210,7 @@ async fn despite(fault: Fault, shares: usize) {
     }
 }
 
-async fn apply(judge: Judge, expected: &(Vec<String>, Vec<String>), why: &str) {
+async fn apply(judge: Judge, expected: &(Vec<String>, Vec<String>), why: &str) -> (Site, Proxy) {
     let site = site().await;
     let behaviour = Behaviour { judge: Some(judge), ..Behaviour::default() };
     let proxy = Proxy::with(&site.emulator.variables["AWS_ENDPOINT_URL"], behaviour).await;
@@ -174,11 +218,45 @@ async fn apply(judge: Judge, expected: &(Vec<String>, Vec<String>), why: &str) {
     assert_eq!(applied.code, Some(0), "{why}: {}\n{}", applied.stdout, applied.stderr);
     same(&site, expected, why).await;
     println!("{why}: {} calls were executed", proxy.calls().len());
+    (site, proxy)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_lost_at_each_call() {
     despite(Fault::Unanswered, 6).await;
+}
+
+/// What the SDK sends again by itself meets what its first try has made, changed or deleted. With `INFRA_LIVES=N` also in N
+/// lives that lose half of all answers, sooner or later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_sent_again() {
+    const AT_MOST: usize = 3;
+    let lives = std::env::var("INFRA_LIVES").map_or(0, |lives| lives.parse::<usize>().unwrap());
+    let changed = changed();
+    let site = site().await;
+    site.infra(&apply_it()).await.well();
+    let made = (world(&site.live(&ENVIRONMENT).await, &ENVIRONMENT), sorts(&site).await);
+    site.write("test", &changed);
+    site.infra(&apply_it()).await.well();
+    let altered = (world(&site.live(&ENVIRONMENT).await, &ENVIRONMENT), sorts(&site).await);
+    site.infra(&destroy_it()).await.well();
+    let left = sorts(&site).await;
+    let lives = (0..=lives).map(async |life| {
+        let judge: Judge = Box::new(move |_, call| {
+            let lost = match life {
+                0 => call.attempt == 1 && !call.reads(),
+                _ => call.attempt <= AT_MOST && rand::random(),
+            };
+            if lost { Fault::Unanswered } else { Fault::None }
+        });
+        let (site, proxy) = apply(judge, &made, &format!("answers are lost, {life}")).await;
+        site.write("test", &changed);
+        site.through(&proxy.endpoint, &apply_it()).await.well();
+        same(&site, &altered, "all of it is changed").await;
+        site.through(&proxy.endpoint, &destroy_it()).await.well();
+        account::same(&left, &sorts(&site).await, "all of it is destroyed");
+    });
+    futures::future::join_all(lives).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
