@@ -29,7 +29,8 @@ use crate::rights::Rights;
 use crate::tags::{self, Tags};
 use crate::value::Arg;
 
-const NAME_LIMIT: usize = 64;
+/// Characters of a name.
+pub const NAME_LIMIT: usize = 64;
 const DESCRIPTION_LIMIT: usize = 256;
 /// The tag with the version of a program of ours, which AWS has no field for.
 const VERSION: &str = "infra:version";

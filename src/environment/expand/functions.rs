@@ -3,12 +3,10 @@
 use super::{Expansion, logs};
 use crate::address::Address;
 use crate::kinds::iam_role::IamRole;
+use crate::kinds::lambda_function::NAME_LIMIT;
 use crate::policy::{self, Statement};
 
-/// The name of a function in AWS decides on the name of its log group.
-const NAME_LIMIT: usize = 64;
-
-/// The log group of the function `function`.
+/// The log group of the function `function`, whose name in AWS it has.
 pub(super) fn logs(to: &mut Expansion, label: &str, function: &str, days: u32, origin: &[&str]) -> Address {
     let name = format!("/aws/lambda/{}", to.aws_name(function, NAME_LIMIT));
     let group = logs::group(to, name, Some(days));
