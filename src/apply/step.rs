@@ -223,7 +223,8 @@ impl Run {
         let mut pause = Pause(FIRST_PAUSE);
         loop {
             let last = Instant::now() >= until;
-            let found = driver.list(&self.context.scope.afresh()).await?;
+            // Not all of its reads may know yet what one of them lists.
+            let found = self.retry(|| async { driver.list(&self.context.scope.afresh()).await }).await?;
             if let Some(live) = found.iter().find(|live| live.identity == self.making.identity && live.serves()) {
                 return Ok(Some(live.id.clone()));
             }

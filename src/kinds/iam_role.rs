@@ -298,8 +298,11 @@ async fn sessions(aws: &Aws, scope: &Scope) -> Result<BTreeMap<String, u32>> {
 }
 
 async fn session(aws: &Aws, name: &str) -> Result<u32> {
-    let answer = aws.call("iam:GetRole", aws.iam().get_role().role_name(name).send()).await?;
-    Ok(seconds(answer.role().and_then(aws_sdk_iam::types::Role::max_session_duration)))
+    match aws.call("iam:GetRole", aws.iam().get_role().role_name(name).send()).await {
+        // Made or deleted just now: not all of IAM's reads know it yet.
+        Err(failure) if failure.class == Class::NotFound => Ok(one_hour()),
+        answer => Ok(seconds(answer?.role().and_then(aws_sdk_iam::types::Role::max_session_duration))),
+    }
 }
 
 fn seconds(duration: Option<i32>) -> u32 {

@@ -6,7 +6,7 @@ use infra::kinds::iam_role::IamRole;
 use infra::policy::{allow, document, trust};
 use infra::tags::Tags;
 
-use crate::support::{Bench, REGION, scope};
+use crate::support::{Bench, Emulator, REGION, scope};
 
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/acme-boundary";
 
@@ -74,6 +74,18 @@ async fn role_with_policies() {
     added.send().await.unwrap();
     assert_eq!(bench.list::<IamRole>().await[0].spec.policies.len(), 2);
     bench.delete(&live).await;
+}
+
+/// What is listed already, other reads may not know yet.
+#[tokio::test]
+async fn a_role_that_was_made_just_now_is_listed() {
+    let emulator = Emulator::strict().await;
+    emulator.set("strict", r#"{ "lag": 60 }"#).await;
+    let aws = emulator.aws().await;
+    let id = role().create(&aws, &making("api")).await.unwrap();
+    assert!(aws.iam().get_role().role_name(&id).send().await.is_err(), "it does not show by name");
+    let roles = IamRole::list(&aws, &scope(&[])).await.unwrap();
+    assert_eq!(roles.iter().map(|live| &live.id).collect::<Vec<_>>(), [&id]);
 }
 
 #[tokio::test]
