@@ -4,6 +4,7 @@ use aws_sdk_cloudwatch::types::StateValue;
 
 use super::operator::side;
 use super::site::{CLUSTER, Site};
+use crate::proxy::{Behaviour, Fault, Proxy, first_answer_lost};
 
 #[tokio::test]
 async fn what_happens_during_a_release() {
@@ -49,6 +50,41 @@ async fn what_happens_during_a_release() {
     let report = load.stop().await.faultless();
     println!("somebody else moved the weights: {report}");
     site.converged("test").await;
+}
+
+/// What was done is sent again by the SDK, or seen at the next look.
+#[tokio::test]
+async fn answers_are_lost() {
+    let site = Site::start().await;
+    let quick = ["run", "test", "api", "--verify", "0s", "--monitor", "0s", "--keep", "0s", "--tag"];
+    site.bluegreen(&[&quick[..], &["v1"]].concat()).end().await.well();
+    let behaviour = Behaviour { judge: Some(Box::new(|_, call| first_answer_lost(call))), ..Behaviour::default() };
+    let proxy = Proxy::with(&site.emulator.variables["AWS_ENDPOINT_URL"], behaviour).await;
+    let load = site.load();
+    site.bluegreen_through(&proxy.endpoint, &[&quick[..], &["v2", "--canary", "50% for 0s"]].concat())
+        .end()
+        .await
+        .well();
+    site.serves("v2").await;
+
+    let mut run = site.bluegreen_through(&proxy.endpoint, &["run", "test", "api", "--monitor", "1h", "--tag", "v3"]);
+    run.phase("monitoring").await;
+    run.kill().await;
+    site.bluegreen_through(&proxy.endpoint, &["rollback", "test", "api"]).end().await.well();
+    site.serves("v2").await;
+    site.converged("test").await;
+    let report = load.stop().await.faultless();
+    let lost: Vec<_> = proxy
+        .calls()
+        .into_iter()
+        .filter(|call| first_answer_lost(call) == Fault::Unanswered)
+        .map(|call| call.operation)
+        .collect();
+    println!("{} answers were lost ({}): {report}", lost.len(), lost.join(", "));
+    assert!(
+        lost.iter().filter(|write| *write == "ModifyRule").count() > 3,
+        "the canary, all, and the way back: {lost:?}"
+    );
 }
 
 /// Sets an alarm that the policy names.
