@@ -1,11 +1,13 @@
 """Load balancers, databases, roles, certificates."""
 
+import email.utils
 import io
 import json
+import time
 import zipfile
 
 from checks import TAGS, TRUST, aws, unique
-from checks_strict import Strict
+from checks_strict import Strict, strict
 
 
 class Balancers(Strict):
@@ -200,3 +202,11 @@ class Certificates(Strict):
         self.assertEqual(certificate()["Status"], "PENDING_VALIDATION")
         self.over("settle")
         self.assertEqual(certificate()["Status"], "ISSUED")
+
+
+class Dates(Strict):
+    def test_dates_can_be_ahead(self):
+        strict(ahead=60)
+        self.addCleanup(strict, ahead=0)
+        date = aws("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]["date"]
+        self.assertAlmostEqual(email.utils.parsedate_to_datetime(date).timestamp(), time.time() + 60, delta=20)

@@ -3,7 +3,9 @@
 import threading
 import time
 
-from werkzeug.http import http_date
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+
+from fixes.patch import around
 
 from .settings import settings
 
@@ -19,22 +21,23 @@ def after(setting, function):
 
 
 def due(application):
-    """Does what is due before each request, and dates its answer."""
+    """Does what is due before each request."""
 
     def serve(environ, start_response):
-        def dated(status, headers, *failure):
-            if settings["ahead"]:
-                headers = [*headers, ("Date", http_date(time.time() + settings["ahead"]))]
-            return start_response(status, headers, *failure)
-
         with LOCK:
             now = time.monotonic()
             for waiting in [each for each in WAITING if now - each[0] >= settings[each[1]]]:
                 WAITING.remove(waiting)
                 waiting[2]()
-        return application(environ, dated)
+        return application(environ, start_response)
 
     return serve
+
+
+@around(MotoRequestHandler, "date_time_string")
+def dated(original, self):
+    """The date of an answer."""
+    return original(self, time.time() + settings["ahead"])
 
 
 def bear(*key):

@@ -18,10 +18,8 @@ use crate::proxy::{Behaviour, Call, Fault, Judge, Proxy, first_answer_lost};
 use crate::support::Emulator;
 
 const FILE: &str = include_str!("../../every-kind.yaml");
-/// How many recoveries run at once; some of them only wait.
+/// How many recoveries run at once.
 const AT_ONCE: usize = 8;
-/// Each so-manieth write is one to cut off after; `INFRA_EVERY_WRITE=1` takes them all, which is a matter of ten minutes.
-const STRIDE: usize = 4;
 
 /// With `INFRA_PRODUCTION=1` it is this repository's production that is disturbed.
 static ENVIRONMENT: LazyLock<&str> = LazyLock::new(|| match std::env::var_os("INFRA_PRODUCTION") {
@@ -146,8 +144,7 @@ async fn killed_after_each_write_an_apply_goes_on() {
     let cuts = std::mem::take(&mut *cuts.lock().unwrap());
     println!("{} points at which an apply was cut off", cuts.len());
     let (mut recoveries, slots) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
-    let stride = if std::env::var_os("INFRA_EVERY_WRITE").is_some() { 1 } else { STRIDE };
-    for (call, copy) in cuts.into_iter().step_by(stride) {
+    for (call, copy) in cuts {
         let (slots, expected) = (Arc::clone(&slots), Arc::clone(&expected));
         recoveries.spawn(async move {
             let _slot = slots.acquire().await.expect("never closed");
