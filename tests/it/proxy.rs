@@ -67,13 +67,13 @@ pub enum Fault {
 
 /// Says what becomes of each call, by its number from 0. Asked before the call, one at a time.
 pub type Judge = Box<dyn Fn(usize, &Call) -> Fault + Send + Sync>;
+/// What is done after a call was executed and before it is answered.
+pub type After = Box<dyn Fn(Call) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Of each write, the answer to the first try is lost.
 pub fn first_answer_lost(call: &Call) -> Fault {
     if call.attempt == 1 && !call.reads() { Fault::Unanswered } else { Fault::None }
 }
-
-/// What is done after a call was executed and before it is answered.
-pub type After = Box<dyn Fn(Call) -> BoxFuture<'static, ()> + Send + Sync>;
 
 #[derive(Default)]
 pub struct Behaviour {

@@ -89,7 +89,7 @@ fn destroy_it() -> String {
     format!("destroy {0} --confirm {0}", *ENVIRONMENT)
 }
 
-/// What is there after an apply that nothing disturbs: of ours, and in the account as a whole.
+/// What is there after an apply that nothing disturbs.
 async fn calm() -> (Vec<String>, Vec<String>) {
     let site = site().await;
     // Whoever is quick is refused a role that services do not know yet: no matter of the order.
@@ -107,8 +107,12 @@ async fn calm() -> (Vec<String>, Vec<String>) {
     // The history's log group is made when it is missed.
     let missed = BTreeMap::from([("logs PutLogEvents".to_owned(), 400)]);
     assert_eq!(refused, missed, "the order of calls is one that AWS takes");
-    let live = site.live(&ENVIRONMENT).await;
-    (world(&live, &ENVIRONMENT), sorts(&site).await)
+    seen(&site).await
+}
+
+/// What is there: of ours, and in the account as a whole.
+async fn seen(site: &Site) -> (Vec<String>, Vec<String>) {
+    (world(&site.live(&ENVIRONMENT).await, &ENVIRONMENT), sorts(site).await)
 }
 
 #[test]
@@ -165,9 +169,9 @@ async fn recover(emulator: Emulator, call: &Call, expected: &(Vec<String>, Vec<S
 
 /// Asserts that there is what there is after an apply that nothing disturbs.
 async fn same(site: &Site, (calm, sorts): &(Vec<String>, Vec<String>), why: &str) {
-    let world = world(&site.live(&ENVIRONMENT).await, &ENVIRONMENT);
-    account::same(calm, &world, why);
-    account::same(sorts, &self::sorts(site).await, &format!("{why} there is an orphan"));
+    let (now, now_sorts) = seen(site).await;
+    account::same(calm, &now, why);
+    account::same(sorts, &now_sorts, &format!("{why} there is an orphan"));
 }
 
 /// What sorts of things there are in the account, ours or not, and how many of each.
@@ -234,10 +238,10 @@ async fn what_was_done_is_sent_again() {
     let changed = changed();
     let site = site().await;
     site.infra(&apply_it()).await.well();
-    let made = (world(&site.live(&ENVIRONMENT).await, &ENVIRONMENT), sorts(&site).await);
+    let made = seen(&site).await;
     site.write("test", &changed);
     site.infra(&apply_it()).await.well();
-    let altered = (world(&site.live(&ENVIRONMENT).await, &ENVIRONMENT), sorts(&site).await);
+    let altered = seen(&site).await;
     site.infra(&destroy_it()).await.well();
     let left = sorts(&site).await;
     let lives = (0..=lives).map(async |life| {

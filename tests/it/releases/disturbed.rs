@@ -2,6 +2,7 @@
 
 use aws_sdk_cloudwatch::types::StateValue;
 
+use super::killed::QUICK;
 use super::operator::side;
 use super::site::{CLUSTER, Site};
 use crate::proxy::{Behaviour, Fault, Proxy, first_answer_lost};
@@ -56,15 +57,12 @@ async fn what_happens_during_a_release() {
 #[tokio::test]
 async fn answers_are_lost() {
     let site = Site::start().await;
-    let quick = ["run", "test", "api", "--verify", "0s", "--monitor", "0s", "--keep", "0s", "--tag"];
-    site.bluegreen(&[&quick[..], &["v1"]].concat()).end().await.well();
+    site.bluegreen(&[&QUICK[..], &["--tag", "v1"]].concat()).end().await.well();
     let behaviour = Behaviour { judge: Some(Box::new(|_, call| first_answer_lost(call))), ..Behaviour::default() };
     let proxy = Proxy::with(&site.emulator.variables["AWS_ENDPOINT_URL"], behaviour).await;
     let load = site.load();
-    site.bluegreen_through(&proxy.endpoint, &[&quick[..], &["v2", "--canary", "50% for 0s"]].concat())
-        .end()
-        .await
-        .well();
+    let canary = [&QUICK[..], &["--canary", "50% for 0s", "--tag", "v2"]].concat();
+    site.bluegreen_through(&proxy.endpoint, &canary).end().await.well();
     site.serves("v2").await;
 
     let mut run = site.bluegreen_through(&proxy.endpoint, &["run", "test", "api", "--monitor", "1h", "--tag", "v3"]);

@@ -9,7 +9,8 @@ use crate::proxy::{ANY_WRITE, Proxy, StopAt};
 
 /// How long until the write to stop at must have come, or the command have ended.
 const DEADLINE: Duration = Duration::from_mins(1);
-const QUICK: [&str; 9] = ["run", "test", "api", "--verify", "0s", "--monitor", "0s", "--keep", "0s"];
+/// A release without pauses.
+pub const QUICK: [&str; 9] = ["run", "test", "api", "--verify", "0s", "--monitor", "0s", "--keep", "0s"];
 
 /// Where the next write would have come, the answer to this one is lost: each is executed, and the process killed there,
 /// looked at, and run again, all under load.
